@@ -1,0 +1,128 @@
+"""One alias in use: a provider's flows, driven over the network.
+
+LAW: decides nothing of the protocol; each method is one flow under the async driver.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from clefstorm.errors import ConfigurationError
+from clefstorm.keys import Key
+from clefstorm.protocol.authorization import CodeGrant, PendingLogin
+from clefstorm.protocol.identity import Identity
+from clefstorm.protocol.logout_token import LogoutNotice
+from clefstorm.protocol.token_endpoint import Tokens
+from clefstorm.providers import BegunLogin, Provider, SignedIn
+from clefstorm.transport import AsyncRunner
+
+
+class AsyncClient:
+    """The async OAuth client of one provider registration.
+
+    ``timeout`` is in seconds, for each single request; ``deadline`` bounds each method as a
+    whole. ``state_key`` signs states; None leaves that to whoever calls ``begin_login``.
+    ``verify`` is True, False (never in production) or the path of a CA file.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        *,
+        alias: str = "default",
+        state_key: Key | None = None,
+        timeout: float | tuple[float, float] | None = None,
+        deadline: float = 10.0,
+        verify: bool | str = True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if not isinstance(deadline, (int, float)) or not 0 < deadline < math.inf:
+            raise ConfigurationError(
+                "deadline is in seconds, more than 0", code="deadline_invalid", got=deadline
+            )
+        self.provider = provider
+        self.alias = alias
+        self.state_key = state_key
+        self.clock = clock
+        self._deadline = deadline
+        self._runner = AsyncRunner(verify=verify, timeout=timeout, clock=clock)
+
+    def __repr__(self) -> str:
+        return f"<AsyncClient {self.alias!r} of {self.provider.issuer}>"
+
+    async def begin_login(
+        self,
+        state_key: Key,
+        *,
+        prompt: str | None = None,
+        login_hint: str | None = None,
+        ui_locales: str | None = None,
+        max_age: int | None = None,
+        extra: Mapping[str, str] | None = None,
+    ) -> BegunLogin:
+        """Return where to send the browser and what to remember until it comes back.
+
+        ``max_age`` is in seconds; None leaves a parameter out. Raises TransportError or
+        ProtocolViolation when the provider's metadata can't be had.
+        """
+        flow = self.provider.begin_login(
+            state_key,
+            clock=self.clock,
+            prompt=prompt,
+            login_hint=login_hint,
+            ui_locales=ui_locales,
+            max_age=max_age,
+            extra=extra,
+        )
+        return await self._runner.run(flow, deadline=self._deadline)
+
+    async def check_callback(
+        self, parameters: Sequence[tuple[str, str]], pending: PendingLogin
+    ) -> CodeGrant:
+        """Judge the callback; raises RequestRefused or AuthorizationRefused."""
+        flow = self.provider.check_callback(parameters, pending)
+        return await self._runner.run(flow, deadline=self._deadline)
+
+    async def redeem(self, grant: CodeGrant) -> SignedIn:
+        """Exchange a code for tokens and the user's identity.
+
+        Raises TokenRefused, ProtocolViolation or TransportError.
+        """
+        flow = self.provider.redeem(grant, clock=self.clock)
+        return await self._runner.run(flow, deadline=self._deadline)
+
+    async def refresh(self, tokens: Tokens) -> Tokens:
+        """Return fresh tokens; their id token, if any, is for ``identify_refreshed`` to judge.
+
+        Raises TokenRefused (``error`` is invalid_grant when the grant is gone for good),
+        ProtocolViolation, TransportError, or ConfigurationError without a refresh token.
+        """
+        flow = self.provider.refresh(tokens, clock=self.clock)
+        return await self._runner.run(flow, deadline=self._deadline)
+
+    async def identify_refreshed(self, fresh: Tokens, identity: Identity) -> Identity:
+        """Return the identity as a refresh left it (Core 1.0, section 12.2).
+
+        Raises ProtocolViolation when the new id token is not of this identity, TransportError
+        when the keys to check it can't be had.
+        """
+        flow = self.provider.identify_refreshed(fresh, identity, clock=self.clock)
+        return await self._runner.run(flow, deadline=self._deadline)
+
+    async def end_session_url(
+        self, *, id_token: str | None = None, state: str | None = None
+    ) -> str | None:
+        """Return where the browser ends the provider's own session, None when it can't."""
+        flow = self.provider.end_session_url(id_token=id_token, state=state)
+        return await self._runner.run(flow, deadline=self._deadline)
+
+    async def check_logout(self, logout_token: str) -> LogoutNotice:
+        """Judge a logout token; raises ProtocolViolation, TransportError, ConfigurationError."""
+        flow = self.provider.check_logout(logout_token, clock=self.clock)
+        return await self._runner.run(flow, deadline=self._deadline)
+
+    async def close(self) -> None:
+        """Close the connections to the provider."""
+        await self._runner.close()

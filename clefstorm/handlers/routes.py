@@ -1,0 +1,69 @@
+"""All routes of one relying party, ready for any Application.
+
+LAW: (pattern, class) pairs and nothing more, for hosts that build their own Application take no
+others; what a class needs is bound to it here.
+"""
+
+from __future__ import annotations
+
+import re
+
+from clefstorm.errors import ConfigurationError
+from clefstorm.handlers.audit import write_audit_line
+from clefstorm.handlers.handler import Handler
+from clefstorm.handlers.live import EventsHandler, PollHandler
+from clefstorm.handlers.login import CallbackHandler, LoginHandler
+from clefstorm.handlers.logout import BackchannelLogoutHandler, LoggedOutHandler, LogoutHandler
+from clefstorm.handlers.script import ScriptHandler
+from clefstorm.handlers.tabs import Tabs
+from clefstorm.handlers.whoami import MeHandler
+from clefstorm.relying_party import RelyingParty
+
+_HANDLERS: dict[str, type[Handler]] = {
+    "login": LoginHandler,
+    "callback": CallbackHandler,
+    "logout": LogoutHandler,
+    "logged-out": LoggedOutHandler,
+    "backchannel-logout": BackchannelLogoutHandler,
+    "poll": PollHandler,
+    "events": EventsHandler,
+    "me": MeHandler,
+    "clefstorm.js": ScriptHandler,
+}
+
+
+def login_routes(
+    rp: RelyingParty,
+    prefix: str,
+    *,
+    poll_hold: float = 25.0,
+    keep_alive: float = 20.0,
+    tabs: Tabs | None = None,
+) -> list[tuple[str, type[Handler]]]:
+    """Return the (pattern, handler class) pairs to mount: ``[(r"/", Home), *login_routes(…)]``.
+
+    ``prefix`` is a path such as "/auth"; below it are login, callback (the redirect_uri), logout,
+    logged-out (the post_logout_redirect_uri), backchannel-logout, poll, events, me and
+    clefstorm.js. ``poll_hold``: seconds for which a poll without news is held; ``keep_alive``:
+    seconds between two signs of life of an event stream; ``tabs`` counts who has which open, None
+    makes one that nobody sees. Also writes the audit log from now on.
+    Raises ConfigurationError for a prefix that is no path.
+    """
+    stem = prefix.rstrip("/")
+    if stem and not stem.startswith("/"):
+        raise ConfigurationError('a prefix is a path such as "/auth"', code="prefix", got=prefix)
+    bound = {
+        "relying_party": rp,
+        "poll_hold": poll_hold,
+        "keep_alive": keep_alive,
+        "tabs": Tabs() if tabs is None else tabs,
+    }
+    if write_audit_line not in rp.listeners:
+        rp.listeners.append(write_audit_line)
+    return [
+        (
+            re.escape(f"{stem}/{name}"),
+            type(handler.__name__, (handler,), {"__module__": handler.__module__, **bound}),
+        )
+        for name, handler in _HANDLERS.items()
+    ]

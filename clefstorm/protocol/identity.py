@@ -1,0 +1,90 @@
+"""Who signed in: the claims of the id token and of the userinfo endpoint.
+
+LAW: a userinfo answer counts only for the subject of the id token beside it.
+Source: OpenID Connect Core 1.0, sections 5.3 and 5.7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from clefstorm.errors import ProtocolViolation, ProviderError
+from clefstorm.protocol.exchange import Request, Response
+from clefstorm.protocol.strict_json import read_json_object
+
+# What the id token says of itself can't be replaced by what userinfo says.
+_OF_THE_TOKEN = frozenset(
+    {"iss", "sub", "aud", "azp", "exp", "iat", "nbf", "jti", "nonce", "auth_time", "acr", "amr",
+     "sid", "at_hash", "c_hash", "s_hash"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """A person as one provider knows them: (iss, sub) names them for good (Core, section 5.7)."""
+
+    iss: str
+    sub: str
+    claims: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def with_userinfo(self, userinfo: Mapping[str, Any]) -> Identity:
+        """Return the identity with the userinfo's claims added; the id token's own ones stay."""
+        added = {name: value for name, value in userinfo.items() if name not in _OF_THE_TOKEN}
+        return Identity(iss=self.iss, sub=self.sub, claims={**self.claims, **added})
+
+
+def build_userinfo_request(userinfo_endpoint: str, access_token: str) -> Request:
+    """Build the request to the userinfo endpoint (Core, section 5.3.1; RFC 6750, section 2.1)."""
+    return Request(
+        method="GET",
+        url=userinfo_endpoint,
+        headers={"Accept": "application/json", "Authorization": f"Bearer {access_token}"},
+    )
+
+
+def read_profile(response: Response) -> Mapping[str, Any]:
+    """Read a JSON object about the user.
+
+    Raises ProviderError (``userinfo_refused``) for 401 and 403, ProtocolViolation for anything
+    else that is not JSON with status 200.
+    """
+    if response.status in (401, 403):
+        raise ProviderError(
+            "the provider would not say who the user is",
+            error="invalid_token" if response.status == 401 else "insufficient_scope",
+            code="userinfo_refused",
+            got=response.status,
+        )
+    if response.status != 200:
+        raise ProtocolViolation(
+            "the userinfo endpoint gave no answer that could be used",
+            code="userinfo_status",
+            expected=200,
+            got=response.status,
+        )
+    if response.media_type == "application/jwt":
+        raise ProtocolViolation(
+            "signed userinfo answers are not supported; register the client without "
+            "userinfo_signed_response_alg",
+            code="userinfo_signed",
+        )
+    return read_json_object(response.body)
+
+
+def read_userinfo(response: Response, *, sub: str) -> Mapping[str, Any]:
+    """Read the userinfo answer for the subject of an id token (Core, section 5.3.2).
+
+    Raises as ``read_profile`` does, and ProtocolViolation (``userinfo_sub_mismatch``) when it
+    speaks of somebody else.
+    """
+    userinfo = read_profile(response)
+    if userinfo.get("sub") != sub:
+        raise ProtocolViolation(
+            "the userinfo answer is about somebody else",
+            code="userinfo_sub_mismatch",
+            expected=sub,
+            got=userinfo.get("sub"),
+        )
+    return userinfo

@@ -1,0 +1,187 @@
+"""Requests to the token endpoint, and its answers.
+
+LAW: a code, a refresh token and a client secret go into the body or the Authorization header,
+never into a URL. Source: RFC 6749, sections 4.1.3, 5 and 6; RFC 7636, section 4.5.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from clefstorm.errors import ProtocolViolation, TokenRefused
+from clefstorm.protocol.authorization import CodeGrant
+from clefstorm.protocol.exchange import Request, Response
+from clefstorm.protocol.strict_json import read_json_object
+
+_VSCHAR = re.compile(r"[\x20-\x7e]+")  # RFC 6749, appendix A.12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """What a token endpoint gave. ``expires_at`` is in epoch seconds, None when it didn't say."""
+
+    access_token: str = field(repr=False)
+    token_type: str = "Bearer"
+    expires_at: float | None = None
+    refresh_token: str | None = field(default=None, repr=False)
+    id_token: str | None = field(default=None, repr=False)
+    scope: str | None = None
+
+    def seconds_left(self, now: float) -> float:
+        """Return for how many seconds the access token is good; infinity when nobody said."""
+        return math.inf if self.expires_at is None else self.expires_at - now
+
+    def to_record(self) -> dict[str, Any]:
+        """Return a JSON object that ``from_record`` reads."""
+        return {
+            "access_token": self.access_token,
+            "token_type": self.token_type,
+            "expires_at": self.expires_at,
+            "refresh_token": self.refresh_token,
+            "id_token": self.id_token,
+            "scope": self.scope,
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Tokens:
+        """Return the Tokens that ``to_record`` wrote."""
+        return cls(**record)
+
+
+def _token_request(
+    token_endpoint: str,
+    form: Mapping[str, str],
+    authentication: tuple[Mapping[str, str], Mapping[str, str]],
+) -> Request:
+    headers, fields = authentication
+    return Request(
+        method="POST",
+        url=token_endpoint,
+        headers={
+            "Accept": "application/json",
+            "Content-Type": "application/x-www-form-urlencoded",
+            **headers,
+        },
+        body=urlencode({**form, **fields}).encode("ascii"),
+    )
+
+
+def build_code_request(
+    token_endpoint: str,
+    grant: CodeGrant,
+    authentication: tuple[Mapping[str, str], Mapping[str, str]],
+) -> Request:
+    """Build the request that exchanges a code (RFC 6749, section 4.1.3)."""
+    form = {
+        "grant_type": "authorization_code",
+        "code": grant.code,
+        "redirect_uri": grant.redirect_uri,
+        "code_verifier": grant.code_verifier,
+    }
+    return _token_request(token_endpoint, form, authentication)
+
+
+def build_refresh_request(
+    token_endpoint: str,
+    refresh_token: str,
+    authentication: tuple[Mapping[str, str], Mapping[str, str]],
+) -> Request:
+    """Build the request that refreshes an access token (RFC 6749, section 6)."""
+    form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+    return _token_request(token_endpoint, form, authentication)
+
+
+def _text(answer: Mapping[str, Any], name: str, *, required: bool = False) -> str | None:
+    value = answer.get(name)
+    if value is None and not required:
+        return None
+    if not isinstance(value, str) or (required and not value):
+        raise ProtocolViolation(
+            "the token answer has a member of the wrong type or without a value",
+            code="token_answer_member",
+            name=name,
+        )
+    return value
+
+
+def _lifetime(answer: Mapping[str, Any]) -> float | None:
+    value = answer.get("expires_in")
+    if value is None:
+        return None
+    # Some servers send the number as a string, against RFC 6749, section 5.1.
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 12:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e12:
+        raise ProtocolViolation(
+            "expires_in is not a number of seconds", code="token_answer_member", name="expires_in"
+        )
+    return float(value)
+
+
+def _check_error(answer: Mapping[str, Any], secrets: Collection[str]) -> None:
+    """Raise TokenRefused when the answer is an OAuth error (RFC 6749, section 5.2)."""
+    error, description = answer.get("error"), answer.get("error_description")
+    if not isinstance(error, str) or not error:
+        return
+    if not isinstance(description, str):
+        raise TokenRefused("the token endpoint said no", error=error)
+    for secret in filter(None, secrets):
+        description = description.replace(secret, "…")
+    raise TokenRefused("the token endpoint said no", error=error, error_description=description)
+
+
+def read_token_response(
+    response: Response, *, now: float, secrets: Collection[str] = ()
+) -> Tokens:
+    """Read the token endpoint's answer.
+
+    ``secrets`` are those of the request: a provider that quotes them in its error's description
+    does not bring them into an exception. Raises TokenRefused for an OAuth error, with whichever
+    of 200, 400, 401 and 403 it comes, and ProtocolViolation for everything else that is not a
+    token answer: another status, HTML, a missing member.
+    """
+    if response.status != 200:
+        if response.status in (400, 401, 403):
+            try:
+                answer = read_json_object(response.body)
+            except ProtocolViolation:
+                answer = {}
+            _check_error(answer, secrets)
+        raise ProtocolViolation(
+            "the token endpoint gave no answer that could be used",
+            code="token_answer_status",
+            expected=200,
+            got=response.status,
+        )
+    answer = read_json_object(response.body)
+    _check_error(answer, secrets)
+    token_type = _text(answer, "token_type", required=True) or ""
+    if token_type.lower() != "bearer":
+        raise ProtocolViolation(
+            "tokens of this type can't be used",
+            code="token_type_unsupported",
+            expected="Bearer",
+            got=token_type,
+        )
+    access_token = _text(answer, "access_token", required=True) or ""
+    if not _VSCHAR.fullmatch(access_token):
+        # It goes into a header, where a newline would begin another one.
+        raise ProtocolViolation(
+            "an access token of characters that no header can carry",
+            code="token_answer_member",
+            name="access_token",
+        )
+    lifetime = _lifetime(answer)
+    return Tokens(
+        access_token=access_token,
+        token_type="Bearer",
+        expires_at=None if lifetime is None else now + lifetime,
+        refresh_token=_text(answer, "refresh_token") or None,
+        id_token=_text(answer, "id_token") or None,
+        scope=_text(answer, "scope"),
+    )

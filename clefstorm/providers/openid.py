@@ -1,0 +1,216 @@
+"""Any OpenID Connect provider, found by its issuer.
+
+LAW: an id token is believed only after every check of Core 3.1.3.7; the algorithm is pinned, or
+one of ours that the provider announces, and HMAC only when pinned.
+Source: OpenID Connect Core 1.0, Discovery 1.0, RP-Initiated and Back-Channel Logout 1.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from clefstorm.errors import ConfigurationError, ProtocolViolation
+from clefstorm.keys import HS256Key
+from clefstorm.protocol.authorization import CodeGrant
+from clefstorm.protocol.end_session import build_end_session_url
+from clefstorm.protocol.exchange import Flow, fetch, keys_of, metadata_of
+from clefstorm.protocol.id_token import IDToken, check_id_token, check_refreshed_id_token
+from clefstorm.protocol.identity import Identity, build_userinfo_request, read_userinfo
+from clefstorm.protocol.jwks import KeySet
+from clefstorm.protocol.jwt import ASYMMETRIC, HMAC, read_jwt_header, verify_jwt
+from clefstorm.protocol.logout_token import LogoutNotice, check_logout_token
+from clefstorm.protocol.metadata import ProviderMetadata, check_issuer, check_url
+from clefstorm.protocol.token_endpoint import Tokens
+from clefstorm.providers.provider import Clock, Provider, SignedIn
+
+# One scheme under two names (RFC 9864, section 2.2).
+_ED25519 = frozenset({"EdDSA", "Ed25519"})
+
+LARGEST_LEEWAY = 600.0
+"""Seconds of leeway; beyond, an expiry would mean nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenIDProvider(Provider):
+    """An OpenID provider by its ``issuer``; everything else comes from its discovery document.
+
+    ``id_token_signed_response_alg`` pins the algorithm of id tokens and logout tokens; None
+    allows each asymmetric one that the provider announces. ``userinfo`` False spares the call
+    to the userinfo endpoint. ``logout_token_exp_required`` False accepts logout tokens without
+    exp for two minutes from their iat. ``logout_sid_means_all`` ends all sessions of the subject
+    when a logout token names one. ``leeway`` is in seconds.
+    """
+
+    scope: Sequence[str] = ("openid", "profile", "email")
+    post_logout_redirect_uri: str | None = None
+    id_token_signed_response_alg: str | None = None
+    trusted_audiences: Collection[str] = ()
+    userinfo: bool = True
+    logout_token_exp_required: bool = True
+    logout_sid_means_all: bool = False
+    leeway: float = 60.0
+    _secret_keys: KeySet = field(init=False, repr=False, default=KeySet(()))
+
+    def __post_init__(self) -> None:
+        # A class with slots is made anew, which breaks super() without arguments.
+        Provider.__post_init__(self)
+        check_issuer(self.issuer)
+        if "openid" not in self.scope:
+            raise ConfigurationError(
+                "the scope of an OpenID provider begins with openid", code="scope_without_openid"
+            )
+        if self.post_logout_redirect_uri is not None:
+            try:
+                check_url(self.post_logout_redirect_uri, name="post_logout_redirect_uri")
+            except ProtocolViolation as error:
+                raise ConfigurationError(
+                    "post_logout_redirect_uri is the full address of the mounted logged-out page",
+                    code="post_logout_redirect_uri_invalid",
+                    reason=error.message,
+                ) from None
+        self._check_switches()
+        alg = self.id_token_signed_response_alg
+        if alg is not None and alg not in [*ASYMMETRIC, "HS256"]:
+            raise ConfigurationError(
+                "this id_token_signed_response_alg is not one of ours",
+                code="alg_unknown",
+                expected=", ".join(sorted(ASYMMETRIC | {"HS256"})),
+                got=alg,
+            )
+        if alg in HMAC:
+            if self.client_secret is None:
+                raise ConfigurationError(
+                    "an HMAC algorithm needs a client_secret", code="client_secret_missing", got=alg
+                )
+            # Made now, so that a secret too short for it is told of once, and not at a login.
+            object.__setattr__(self, "_secret_keys", KeySet.of([HS256Key(self.client_secret)]))
+
+    def _check_switches(self) -> None:
+        trusted = self.trusted_audiences
+        if isinstance(trusted, str) or not isinstance(trusted, Collection):
+            # Asking whether "app" is in "my-app" would be answered with yes.
+            raise ConfigurationError(
+                "trusted_audiences is a list of client_ids", code="trusted_audiences_invalid"
+            )
+        if not isinstance(self.leeway, (int, float)) or not 0 <= self.leeway <= LARGEST_LEEWAY:
+            raise ConfigurationError(
+                "leeway is the seconds by which clocks may differ",
+                code="leeway_invalid",
+                expected=f"0 to {LARGEST_LEEWAY:.0f}",
+                got=self.leeway,
+            )
+        for name in ("userinfo", "logout_token_exp_required", "logout_sid_means_all"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigurationError(
+                    f"{name} is True or False", code=f"{name}_invalid", got=getattr(self, name)
+                )
+
+    def metadata(self) -> Flow[ProviderMetadata]:
+        """Return the issuer's discovery document, read and checked."""
+        return metadata_of(self.issuer)
+
+    def identify(self, tokens: Tokens, grant: CodeGrant, *, clock: Clock) -> Flow[SignedIn]:
+        """Check the id token (Core, section 3.1.3.7), then ask userinfo about its subject."""
+        if tokens.id_token is None:
+            raise ProtocolViolation("the provider gave no id token", code="id_token_missing")
+        header, claims = yield from self._verified(tokens.id_token)
+        id_token = check_id_token(
+            claims,
+            alg=header["alg"],
+            header=header,
+            issuer=self.issuer,
+            client_id=self.client_id,
+            nonce=grant.nonce,
+            now=clock(),
+            access_token=tokens.access_token,
+            max_age=grant.max_age,
+            trusted_audiences=self.trusted_audiences,
+            leeway=self.leeway,
+        )
+        identity = Identity(iss=id_token.iss, sub=id_token.sub, claims=id_token.claims)
+        metadata = yield from self.metadata()
+        if self.userinfo and metadata.userinfo_endpoint is not None:
+            response = yield from fetch(
+                build_userinfo_request(metadata.userinfo_endpoint, tokens.access_token)
+            )
+            identity = identity.with_userinfo(read_userinfo(response, sub=id_token.sub))
+        return SignedIn(identity=identity, tokens=tokens, issued=id_token.iat, sid=id_token.sid)
+
+    def identify_refreshed(
+        self, fresh: Tokens, identity: Identity, *, clock: Clock
+    ) -> Flow[Identity]:
+        """Check the id token of a refresh, if there is one, against the first (Core, 12.2)."""
+        if fresh.id_token is None:
+            return identity
+        header, claims = yield from self._verified(fresh.id_token)
+        id_token: IDToken = check_refreshed_id_token(
+            claims,
+            previous=identity.claims,
+            alg=header["alg"],
+            header=header,
+            issuer=self.issuer,
+            client_id=self.client_id,
+            now=clock(),
+            access_token=fresh.access_token,
+            trusted_audiences=self.trusted_audiences,
+            leeway=self.leeway,
+        )
+        # A nonce that only the first id token had stays: the next refresh is held against it.
+        return Identity(
+            iss=id_token.iss, sub=id_token.sub, claims={**identity.claims, **id_token.claims}
+        )
+
+    def end_session_url(self, *, id_token: str | None, state: str | None) -> Flow[str | None]:
+        """Return the URL of RP-initiated logout, None when the provider has no such endpoint."""
+        metadata = yield from self.metadata()
+        return build_end_session_url(
+            metadata,
+            client_id=self.client_id,
+            id_token_hint=id_token,
+            post_logout_redirect_uri=self.post_logout_redirect_uri,
+            state=state,
+        )
+
+    def check_logout(self, logout_token: str, *, clock: Clock) -> Flow[LogoutNotice]:
+        """Judge a logout token (Back-Channel Logout 1.0, section 2.6)."""
+        header, claims = yield from self._verified(logout_token)
+        notice = check_logout_token(
+            claims,
+            header=header,
+            issuer=self.issuer,
+            client_id=self.client_id,
+            now=clock(),
+            trusted_audiences=self.trusted_audiences,
+            exp_required=self.logout_token_exp_required,
+            leeway=self.leeway,
+        )
+        if self.logout_sid_means_all and notice.sub is not None:
+            return replace(notice, sid=None)
+        return notice
+
+    def _verified(self, token: str) -> Flow[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+        header = read_jwt_header(token)
+        metadata = yield from self.metadata()
+        if self.id_token_signed_response_alg is not None:
+            algorithms = frozenset({self.id_token_signed_response_alg})
+        else:
+            announced = metadata.id_token_signing_alg_values_supported
+            # Without the list, RS256 is what every provider must have (Core, section 15.1).
+            algorithms = ASYMMETRIC.intersection(announced or ("RS256",))
+        if not algorithms.isdisjoint(_ED25519):
+            algorithms |= _ED25519
+        # Judged before any key is fetched, so that a forged header costs the provider nothing.
+        if header["alg"] not in algorithms:
+            raise ProtocolViolation(
+                "the token is signed with an algorithm that was not agreed",
+                code="alg_not_allowed",
+                expected=", ".join(sorted(algorithms)),
+                got=header["alg"],
+            )
+        if header["alg"] in HMAC:
+            keys = self._secret_keys
+        else:
+            keys = yield from keys_of(metadata.jwks_uri, header.get("kid"))
+        return header, verify_jwt(token, keys, algorithms=algorithms)

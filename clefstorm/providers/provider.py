@@ -1,0 +1,256 @@
+"""What every provider can do: begin a login, judge its callback, redeem the code, refresh.
+
+LAW: flows and data only. A subclass says where the endpoints are (``metadata``) and who the
+tokens are about (``identify``); it never weakens what stands here.
+Source: RFC 6749, RFC 7636, RFC 9207, RFC 9700.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from clefstorm.errors import ConfigurationError, ProtocolViolation
+from clefstorm.keys import Key
+from clefstorm.protocol.authorization import (
+    CodeGrant,
+    PendingLogin,
+    build_authorization_url,
+    check_callback,
+    check_extra_parameters,
+)
+from clefstorm.protocol.client_auth import choose_method, client_authentication
+from clefstorm.protocol.exchange import Flow, done, fetch
+from clefstorm.protocol.identity import Identity
+from clefstorm.protocol.logout_token import LogoutNotice
+from clefstorm.protocol.metadata import ProviderMetadata, check_url
+from clefstorm.protocol.state import build_state
+from clefstorm.protocol.token_endpoint import (
+    Tokens,
+    build_code_request,
+    build_refresh_request,
+    read_token_response,
+)
+
+Clock = Callable[[], float]
+
+LOGIN_LIFETIME = 600.0
+"""Seconds from the start of a login to its callback."""
+
+_SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749, section 3.3
+
+
+def _check_credential(name: str, value: object) -> None:
+    """A secret read from a file often brings its newline along, and an unset variable is ''."""
+    if not isinstance(value, str) or not value or value != value.strip():
+        raise ConfigurationError(
+            f"{name} is a text, not empty and with no white space around it",
+            code=f"{name}_invalid",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BegunLogin:
+    """Where to send the browser, and what to remember until it comes back."""
+
+    url: str = field(repr=False)
+    state: str = field(repr=False)
+    pending: PendingLogin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedIn:
+    """The end of a login: who it is, the tokens, and what ends the session from outside.
+
+    ``issued`` is when the provider vouched for it (iat, epoch seconds); ``sid`` is the
+    provider's name for its own session, None when it has none.
+    """
+
+    identity: Identity
+    tokens: Tokens
+    issued: float
+    sid: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider(ABC):
+    """One registration of an application with one provider; the parameters' names are OAuth's.
+
+    ``issuer`` is the name under which the subjects of this provider are kept.
+    ``client_secret`` None means a public client. ``response_mode`` is None (the provider's
+    default, query) or ``form_post``, which needs an https ``redirect_uri``.
+    """
+
+    issuer: str
+    client_id: str
+    redirect_uri: str
+    client_secret: str | None = field(default=None, repr=False)
+    scope: Sequence[str] = ()
+    token_endpoint_auth_method: str | None = None
+    response_mode: str | None = None
+    authorization_parameters: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_credential("client_id", self.client_id)
+        if self.client_secret is not None:
+            _check_credential("client_secret", self.client_secret)
+        scope = self.scope.split() if isinstance(self.scope, str) else self.scope
+        if not isinstance(scope, Collection) or not all(
+            isinstance(one, str) and _SCOPE_TOKEN.fullmatch(one) for one in scope
+        ):
+            raise ConfigurationError(
+                "scope is a list of words, or a text of words with spaces between",
+                code="scope_invalid",
+            )
+        object.__setattr__(self, "scope", tuple(scope))
+        try:
+            check_url(self.redirect_uri, name="redirect_uri")
+        except ProtocolViolation as error:
+            raise ConfigurationError(
+                "redirect_uri is the full address of the mounted callback, https but on loopback",
+                code="redirect_uri_invalid",
+                reason=error.message,
+                # What stands before an @ may be a password.
+                got=str(self.redirect_uri).rpartition("@")[2],
+            ) from None
+        if self.response_mode not in (None, "query", "form_post"):
+            raise ConfigurationError(
+                "response_mode is query or form_post",
+                code="response_mode_unknown",
+                got=self.response_mode,
+            )
+        if self.response_mode == "form_post" and not self.redirect_uri.startswith("https:"):
+            # The login cookie must be SameSite=None for a cross-site POST, and so Secure.
+            raise ConfigurationError(
+                "response_mode form_post needs an https redirect_uri", code="form_post_needs_https"
+            )
+        choose_method(
+            self.token_endpoint_auth_method,
+            supported=(),
+            client_secret=self.client_secret,
+        )
+        extra = self.authorization_parameters
+        if not isinstance(extra, Mapping) or not all(
+            isinstance(text, str) for item in extra.items() for text in item
+        ):
+            raise ConfigurationError(
+                "authorization_parameters are texts by name",
+                code="authorization_parameters_invalid",
+            )
+        check_extra_parameters(extra)
+
+    @abstractmethod
+    def metadata(self) -> Flow[ProviderMetadata]:
+        """Return where the provider's endpoints are."""
+
+    @abstractmethod
+    def identify(self, tokens: Tokens, grant: CodeGrant, *, clock: Clock) -> Flow[SignedIn]:
+        """Return whom these fresh tokens are about."""
+
+    def begin_login(
+        self,
+        state_key: Key,
+        *,
+        clock: Clock,
+        prompt: str | None = None,
+        login_hint: str | None = None,
+        ui_locales: str | None = None,
+        max_age: int | None = None,
+        extra: Mapping[str, str] | None = None,
+    ) -> Flow[BegunLogin]:
+        """Begin a login; ``max_age`` is in seconds, None leaves a parameter out."""
+        metadata = yield from self.metadata()
+        pending = PendingLogin(redirect_uri=self.redirect_uri, max_age=max_age, prompt=prompt)
+        state = build_state(
+            state_key,
+            authorization_server=self.issuer,
+            browser_secret=pending.browser_secret,
+            now=clock(),
+            lifetime=LOGIN_LIFETIME,
+        )
+        url = build_authorization_url(
+            metadata,
+            pending,
+            client_id=self.client_id,
+            scope=self.scope,
+            state=state,
+            response_mode=self.response_mode,
+            login_hint=login_hint,
+            ui_locales=ui_locales,
+            extra={**self.authorization_parameters, **(extra or {})},
+        )
+        return BegunLogin(url=url, state=state, pending=pending)
+
+    def check_callback(
+        self, parameters: Sequence[tuple[str, str]], pending: PendingLogin
+    ) -> Flow[CodeGrant]:
+        """Judge a callback whose state was found good."""
+        metadata = yield from self.metadata()
+        return check_callback(
+            parameters,
+            pending,
+            issuer=metadata.issuer or None,
+            iss_required=metadata.authorization_response_iss_parameter_supported,
+        )
+
+    def redeem(self, grant: CodeGrant, *, clock: Clock) -> Flow[SignedIn]:
+        """Exchange the code and find out who signed in."""
+        metadata = yield from self.metadata()
+        request = build_code_request(metadata.token_endpoint, grant, self._authentication(metadata))
+        response = yield from fetch(request)
+        secrets = (grant.code, grant.code_verifier, self.client_secret or "")
+        tokens = read_token_response(response, now=clock(), secrets=secrets)
+        return (yield from self.identify(tokens, grant, clock=clock))
+
+    def refresh(self, tokens: Tokens, *, clock: Clock) -> Flow[Tokens]:
+        """Exchange the refresh token; a rotated one replaces the old, an absent one keeps it.
+
+        The answer's ``id_token`` is None when the provider sent none; it is not yet checked.
+        """
+        if tokens.refresh_token is None:
+            raise ConfigurationError(
+                "the provider gave no refresh token: ask for it, often by the scope offline_access",
+                code="refresh_token_missing",
+            )
+        metadata = yield from self.metadata()
+        request = build_refresh_request(
+            metadata.token_endpoint, tokens.refresh_token, self._authentication(metadata)
+        )
+        response = yield from fetch(request)
+        secrets = (tokens.refresh_token, self.client_secret or "")
+        fresh = read_token_response(response, now=clock(), secrets=secrets)
+        return replace(
+            fresh,
+            refresh_token=fresh.refresh_token or tokens.refresh_token,
+            scope=fresh.scope or tokens.scope,
+        )
+
+    def identify_refreshed(
+        self, fresh: Tokens, identity: Identity, *, clock: Clock
+    ) -> Flow[Identity]:
+        """Return the identity after a refresh; without id tokens nothing new is known."""
+        return done(identity)
+
+    def end_session_url(self, *, id_token: str | None, state: str | None) -> Flow[str | None]:
+        """Return where to end the provider's own session, None when that can't be."""
+        return done(None)
+
+    def check_logout(self, logout_token: str, *, clock: Clock) -> Flow[LogoutNotice]:
+        """Judge a logout token; a provider without OpenID Connect never sends one."""
+        raise ConfigurationError(
+            "this provider does not do Back-Channel Logout", code="back_channel_unsupported"
+        )
+
+    def _authentication(
+        self, metadata: ProviderMetadata
+    ) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        method = choose_method(
+            self.token_endpoint_auth_method,
+            supported=metadata.token_endpoint_auth_methods_supported,
+            client_secret=self.client_secret,
+        )
+        return client_authentication(
+            method, client_id=self.client_id, client_secret=self.client_secret
+        )

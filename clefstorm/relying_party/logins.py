@@ -1,0 +1,230 @@
+"""A login from its start to the open session.
+
+LAW: nothing of a login is kept in the store before it is finished, but that its state was used;
+whatever is refused, no session of anybody is touched.
+Source: RFC 6749, section 4.1; OpenID Connect Core 1.0, section 3.1; RFC 9700, section 4.7.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from clefstorm.client import AsyncClient
+from clefstorm.errors import (
+    AuthorizationRefused,
+    ClefStormError,
+    ConfigurationError,
+    RequestRefused,
+)
+from clefstorm.protocol.authorization import SILENT_REFUSALS, callback_parameter
+from clefstorm.protocol.return_path import local_path
+from clefstorm.protocol.state import check_browser, check_state
+from clefstorm.providers import SignedIn
+from clefstorm.providers.provider import LOGIN_LIFETIME
+from clefstorm.relying_party.endings import Endings
+from clefstorm.relying_party.outcomes import LoginDeclined, LoginDone, LoginStart
+from clefstorm.relying_party.pending import LoginTicket, PendingLogins, state_name
+from clefstorm.relying_party.setting import Setting
+from clefstorm.sessions import LoginSession, SessionStore, new_session_id, session_key
+
+OnLogin = Callable[[LoginSession], Mapping[str, Any] | None | Awaitable[Mapping[str, Any] | None]]
+
+
+class Logins:
+    """Begins and finishes logins; see RelyingParty for the promises."""
+
+    def __init__(
+        self,
+        setting: Setting,
+        store: SessionStore,
+        endings: Endings,
+        *,
+        on_login: OnLogin | None,
+        idle: float | None,
+        lifetime: float,
+        remember: bool,
+    ) -> None:
+        self._setting = setting
+        self._store = store
+        self._endings = endings
+        self._on_login = on_login
+        self._idle = idle
+        self._lifetime = lifetime
+        self._remember = remember
+
+    async def begin(
+        self,
+        alias: str | None = None,
+        *,
+        cookies: Mapping[str, str] | None = None,
+        return_to: str | None = "/",
+        prompt: str | None = None,
+        login_hint: str | None = None,
+        ui_locales: str | None = None,
+        max_age: int | None = None,
+        extra: Mapping[str, str] | None = None,
+    ) -> LoginStart:
+        """Begin a login of the browser that holds these cookies.
+
+        ``return_to`` is the local path to go to afterwards; None leaves a parameter out.
+        Raises UnknownAlias, RequestRefused for a return path that leaves the site, and
+        TransportError or ProtocolViolation when the provider can't be used.
+        """
+        names, cookies = self._setting.cookies, cookies or {}
+        path = local_path(return_to)
+        client = self._setting.client(alias)
+        begun = await client.begin_login(
+            self._setting.state_keys(client)[0],
+            prompt=prompt,
+            login_hint=login_hint,
+            ui_locales=ui_locales,
+            max_age=max_age,
+            extra=extra,
+        )
+        held = cookies.get(names.session)
+        ticket = LoginTicket(
+            alias=client.alias,
+            pending=begun.pending,
+            return_to=path,
+            previous=session_key(held) if held else None,
+        )
+        logins = PendingLogins(self._setting.sealer, prefix=names.login)
+        self._setting.record("login_started", alias=client.alias)
+        return LoginStart(
+            url=begun.url,
+            cookie_name=logins.cookie_name(begun.state),
+            cookie_value=logins.write(ticket, begun.state, now=self._setting.clock()),
+            lifetime=int(LOGIN_LIFETIME),
+            cross_site=client.provider.response_mode == "form_post",
+            drop=logins.overfull(cookies),
+        )
+
+    async def finish(
+        self, parameters: Sequence[tuple[str, str]], *, cookies: Mapping[str, str]
+    ) -> LoginDone | LoginDeclined:
+        """Judge a callback, exchange its code, and open the session.
+
+        Raises RequestRefused (also LoginDenied), AuthorizationRefused, TokenRefused,
+        ProtocolViolation, TransportError, SessionEnded (a logout overtook the login) or
+        StoreUnavailable; whatever it raises, no session of anybody is touched.
+        """
+        try:
+            return await self._finish(parameters, cookies)
+        except ClefStormError as error:
+            self._setting.record("login_refused", code=error.code)
+            raise
+
+    async def _finish(
+        self, parameters: Sequence[tuple[str, str]], cookies: Mapping[str, str]
+    ) -> LoginDone | LoginDeclined:
+        names = self._setting.cookies
+        logins = PendingLogins(self._setting.sealer, prefix=names.login)
+        state = callback_parameter(parameters, "state")
+        if state is None:
+            raise RequestRefused(
+                "this answer belongs to no sign-in that was begun here", code="state_missing"
+            )
+        ticket = logins.read(cookies, state)
+        if ticket is None:
+            return await self._without_ticket(state, cookies)
+        client = self._setting.client(ticket.alias)
+        self._check_state(state, client, ticket)
+        clear = (logins.cookie_name(state),)
+        until = self._setting.clock() + LOGIN_LIFETIME
+        if not await self._store.put_once(state_name(state), expires=until):
+            raise RequestRefused("this sign-in was finished already", code="state_used")
+        try:
+            grant = await client.check_callback(parameters, ticket.pending)
+        except AuthorizationRefused as error:
+            if ticket.pending.prompt == "none" and error.error in SILENT_REFUSALS:
+                self._setting.record("login_declined", alias=client.alias, error=error.error)
+                return LoginDeclined(error=error.error, return_to=ticket.return_to, clear=clear)
+            raise
+        signed_in = await client.redeem(grant)
+        session_id = new_session_id()
+        session = self._new_session(session_id, client.alias, signed_in, ticket, state)
+        session = await self._store.create(await self._accept(session))
+        # form_post brings no session cookie, so the ticket remembers which one there was.
+        held = cookies.get(names.session)
+        for key in {ticket.previous, session_key(held) if held else None} - {None, session.key}:
+            await self._endings.one(str(key), "replaced")
+        self._setting.record(
+            "signed_in", alias=client.alias, session=session.key[:8], sub=session.sub
+        )
+        return LoginDone(
+            session=session,
+            session_id=session_id,
+            return_to=ticket.return_to,
+            max_age=int(self._lifetime) if self._remember else None,
+            clear=clear,
+        )
+
+    def _check_state(self, state: str, client: AsyncClient, ticket: LoginTicket) -> None:
+        found = check_state(
+            state,
+            self._setting.state_keys(client),
+            authorization_server=client.provider.issuer,
+            now=self._setting.clock(),
+        )
+        check_browser(found, ticket.pending.browser_secret)
+
+    async def _without_ticket(self, state: str, cookies: Mapping[str, str]) -> LoginDone:
+        """A callback whose cookie is not there: reloaded after its login, or refused."""
+        held = cookies.get(self._setting.cookies.session)
+        session = await self._store.read(session_key(held)) if held else None
+        if session is not None and session.login == state_name(state):
+            return LoginDone(session=session, session_id=None, return_to=session.return_to)
+        refusals = []
+        for client in self._setting.clients.values():
+            try:
+                check_state(
+                    state,
+                    self._setting.state_keys(client),
+                    authorization_server=client.provider.issuer,
+                    now=self._setting.clock(),
+                )
+            except RequestRefused as error:
+                refusals.append(error)
+            else:
+                if await self._store.peek(state_name(state)) is not None:
+                    raise RequestRefused("this sign-in was finished already", code="state_used")
+                raise RequestRefused(
+                    "this sign-in was begun in another browser", code="state_other_browser"
+                )
+        # An expired state of ours says more than that another alias did not make it.
+        raise min(refusals, key=lambda e: e.code != "state_expired", default=None) or (
+            ConfigurationError("no provider is configured", code="unknown_alias")
+        )
+
+    def _new_session(
+        self, session_id: str, alias: str, signed_in: SignedIn, ticket: LoginTicket, state: str
+    ) -> LoginSession:
+        now = self._setting.clock()
+        return LoginSession(
+            key=session_key(session_id),
+            alias=alias,
+            iss=signed_in.identity.iss,
+            sub=signed_in.identity.sub,
+            sid=signed_in.sid,
+            claims=signed_in.identity.claims,
+            tokens=signed_in.tokens,
+            data={},
+            created=now,
+            authenticated=signed_in.issued,
+            seen=now,
+            idle=self._idle,
+            expires=now + self._lifetime,
+            login=state_name(state),
+            return_to=ticket.return_to,
+        )
+
+    async def _accept(self, session: LoginSession) -> LoginSession:
+        if self._on_login is None:
+            return session
+        data = self._on_login(session)
+        if inspect.isawaitable(data):
+            data = await data
+        return session if data is None else replace(session, data=dict(data))

@@ -1,0 +1,120 @@
+"""Logouts: the user's own, and those that a provider tells us of.
+
+LAW: revoke first, then remember the token, then answer; the local end never waits for the
+provider. Source: OpenID Connect RP-Initiated Logout 1.0; Back-Channel Logout 1.0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+
+from clefstorm.client import AsyncClient
+from clefstorm.errors import ClefStormError, RequestRefused
+from clefstorm.protocol.jwt import read_jwt_claims_unverified
+from clefstorm.protocol.logout_token import LogoutNotice
+from clefstorm.protocol.return_path import local_path
+from clefstorm.providers.provider import LOGIN_LIFETIME
+from clefstorm.relying_party.endings import Endings
+from clefstorm.relying_party.outcomes import LogoutStart
+from clefstorm.relying_party.pending import read_logout, write_logout
+from clefstorm.relying_party.setting import Setting
+from clefstorm.sessions import LoginSession, SessionStore, session_key
+
+TOMBSTONE = 86400.0
+"""Seconds for which a logout is remembered against logins that it has overtaken."""
+_REMEMBER_AFTER_EXP = 120.0
+
+
+class Logouts:
+    """Ends sessions for their users and their providers; see RelyingParty for the promises."""
+
+    def __init__(self, setting: Setting, store: SessionStore, endings: Endings) -> None:
+        self._setting = setting
+        self._store = store
+        self._endings = endings
+
+    async def log_out(self, session_id: str | None, *, return_to: str | None = "/") -> LogoutStart:
+        """End the browser's session here, then say how to end it at the provider.
+
+        A provider that can't be reached does not keep the user signed in: the local end stands.
+        """
+        path = local_path(return_to)
+        session = await self._store.read(session_key(session_id)) if session_id else None
+        if session is None:
+            return LogoutStart(url=path)
+        await self._endings.one(session.key, "logout")
+        state = secrets.token_urlsafe(16)
+        id_token = session.tokens.id_token if session.tokens else None
+        try:
+            url = await self._setting.client(session.alias).end_session_url(
+                id_token=id_token, state=state
+            )
+        except ClefStormError as error:
+            self._setting.record("provider_logout_failed", alias=session.alias, code=error.code)
+            url = None
+        if url is None:
+            return LogoutStart(url=path)
+        return LogoutStart(
+            url=url,
+            cookie_name=self._setting.cookies.logout,
+            cookie_value=write_logout(self._setting.sealer, state, return_to=path),
+            lifetime=int(LOGIN_LIFETIME),
+        )
+
+    def finish(self, state: str | None, cookies: Mapping[str, str]) -> str:
+        """Return the local path to go to after the provider's logout, "/" when none is known."""
+        return (
+            read_logout(self._setting.sealer, cookies.get(self._setting.cookies.logout), state)
+            or "/"
+        )
+
+    async def receive(self, logout_token: str) -> int:
+        """Judge a logout token and end the sessions it speaks of; return how many.
+
+        The same token again ends nothing (0). Raises ProtocolViolation or RequestRefused for one
+        that is not good, TransportError when the keys can't be had, StoreUnavailable.
+        """
+        try:
+            client = self._client_for(logout_token)
+            notice = await client.check_logout(logout_token)
+        except ClefStormError as error:
+            self._setting.record("logout_refused", code=error.code)
+            raise
+        digest = hashlib.sha256(f"{notice.iss}\0{notice.jti}".encode()).hexdigest()
+        if await self._store.peek(f"jti:{digest}") is not None:
+            self._setting.record("logout_repeated", alias=client.alias)
+            return 0
+        ended = await self._revoke(notice)
+        self._setting.record("logout_received", alias=client.alias, ended=len(ended))
+        await self._endings.all(ended, "backchannel")
+        # Remembered only now: a crash before this line leaves a token that works again.
+        await self._store.put_once(f"jti:{digest}", expires=notice.exp + _REMEMBER_AFTER_EXP)
+        return len(ended)
+
+    async def _revoke(self, notice: LogoutNotice) -> list[LoginSession]:
+        until = self._setting.clock() + TOMBSTONE
+        if notice.sid is not None:
+            return await self._store.revoke_sid(
+                notice.iss, notice.sid, sub=notice.sub, reason="backchannel", until=until
+            )
+        # Without sid a checked notice has a sub.
+        return await self._store.revoke_sub(
+            notice.iss, notice.sub or "", issued=notice.iat, reason="backchannel", until=until
+        )
+
+    def _client_for(self, logout_token: str) -> AsyncClient:
+        """Choose the alias that a logout token claims to be for; the check comes after."""
+        claims = read_jwt_claims_unverified(logout_token)
+        audience = claims.get("aud")
+        audiences = audience if isinstance(audience, list) else [audience]
+        for client in self._setting.clients.values():
+            provider = client.provider
+            if provider.issuer == claims.get("iss") and provider.client_id in audiences:
+                return client
+        raise RequestRefused(
+            "no configured provider is this token's issuer with one of our client_ids",
+            code="logout_token_foreign",
+            got=claims.get("iss"),
+        )

@@ -1,0 +1,291 @@
+"""The relying party: begin_login, finish_login, log_out, receive_logout, refresh.
+
+LAW: imports no web framework. This file is the face: the promises stand here, the work is done
+by the files beside it (logins, logouts, refreshing), and every session ends through endings.
+Source: OpenID Connect Core 1.0; RP-Initiated and Back-Channel Logout 1.0; RFC 9700.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from clefstorm.bus import AsyncBus, Subscription
+from clefstorm.client import AsyncClient
+from clefstorm.errors import ClefStormError, SessionConflict, SessionEnded
+from clefstorm.relying_party.endings import Endings
+from clefstorm.relying_party.logins import Logins, OnLogin
+from clefstorm.relying_party.logouts import TOMBSTONE, Logouts
+from clefstorm.relying_party.outcomes import (
+    CookieNames,
+    Happening,
+    LoginDeclined,
+    LoginDone,
+    LoginStart,
+    LogoutStart,
+)
+from clefstorm.relying_party.refreshing import Refresher
+from clefstorm.relying_party.setting import Secret, Setting
+from clefstorm.sessions import LoginSession, SessionStore, SQLiteSessionStore, session_key
+
+IDLE = 8 * 3600.0
+LIFETIME = 7 * 86400.0
+_FRESH_FOR = 30.0
+_TOUCH_EVERY = 60.0
+
+
+class RelyingParty:
+    """Signs users in with the configured providers and ends their sessions everywhere.
+
+    ``clients`` maps aliases to clients; None takes what ``clefstorm.configure`` configured.
+    ``sessions`` None is a SQLite file ``clefstorm.sqlite`` and ``secret`` None a key file
+    ``clefstorm.key`` (both mode 0600) in the folder ``path``, which is by default CLEFSTORM_HOME
+    or the working folder. Several machines must give the same ``secret`` (at least 32 bytes; a
+    list rotates: the first seals, all open). ``on_login`` gets each new session before it is
+    saved: it may raise LoginDenied, or return a mapping that becomes ``session.data``. ``idle``
+    (seconds without a request, None: no such end) and ``lifetime`` (seconds) end sessions.
+    """
+
+    def __init__(
+        self,
+        clients: Mapping[str, AsyncClient] | None = None,
+        sessions: SessionStore | None = None,
+        bus: AsyncBus | None = None,
+        secret: Secret = None,
+        path: str | Path | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        on_login: OnLogin | None = None,
+        idle: float | None = IDLE,
+        lifetime: float = LIFETIME,
+        remember: bool = True,
+    ) -> None:
+        self._setting = Setting(clients, secret, path, clock=clock)
+        self.clock = clock
+        self.bus = AsyncBus() if bus is None else bus
+        self.sessions: SessionStore = (
+            SQLiteSessionStore(
+                self._setting.folder / "clefstorm.sqlite", sealer=self._setting.sealer, clock=clock
+            )
+            if sessions is None
+            else sessions
+        )
+        self._endings = Endings(self._setting, self.sessions, self.bus)
+        self._logins = Logins(
+            self._setting,
+            self.sessions,
+            self._endings,
+            on_login=on_login,
+            idle=idle,
+            lifetime=lifetime,
+            remember=remember,
+        )
+        self._logouts = Logouts(self._setting, self.sessions, self._endings)
+        self._refresher = Refresher(
+            self.sessions, self._setting.client, self._endings.one, clock=clock
+        )
+        self._started = False
+
+    # -- configuration -----------------------------------------------------------------------
+
+    @property
+    def clients(self) -> Mapping[str, AsyncClient]:
+        """The clients by alias."""
+        return self._setting.clients
+
+    def client(self, alias: str | None = None) -> AsyncClient:
+        """Return the client of an alias, None meaning "default"; raises UnknownAlias."""
+        return self._setting.client(alias)
+
+    @property
+    def cookies(self) -> CookieNames:
+        """The names of our cookies; raises ConfigurationError when https and http are mixed."""
+        return self._setting.cookies
+
+    @property
+    def listeners(self) -> list[Callable[[Happening], None]]:
+        """Called with each Happening; add to it for an audit log or a live view."""
+        return self._setting.listeners
+
+    def record(self, event: str, *, alias: str | None = None, **facts: object) -> None:
+        """Tell the listeners what happened; facts are no secrets."""
+        self._setting.record(event, alias=alias, **facts)
+
+    # -- login ------------------------------------------------------------------------------
+
+    async def begin_login(
+        self,
+        alias: str | None = None,
+        *,
+        cookies: Mapping[str, str] | None = None,
+        return_to: str | None = "/",
+        prompt: str | None = None,
+        login_hint: str | None = None,
+        ui_locales: str | None = None,
+        max_age: int | None = None,
+        extra: Mapping[str, str] | None = None,
+    ) -> LoginStart:
+        """Begin a login of the browser that holds these cookies.
+
+        ``return_to`` is the local path to go to afterwards; None leaves a parameter out.
+        Raises UnknownAlias, RequestRefused for a return path that leaves the site, and
+        TransportError or ProtocolViolation when the provider can't be used.
+        """
+        self._start()
+        return await self._logins.begin(
+            alias,
+            cookies=cookies,
+            return_to=return_to,
+            prompt=prompt,
+            login_hint=login_hint,
+            ui_locales=ui_locales,
+            max_age=max_age,
+            extra=extra,
+        )
+
+    async def finish_login(
+        self, parameters: Sequence[tuple[str, str]], *, cookies: Mapping[str, str]
+    ) -> LoginDone | LoginDeclined:
+        """Judge a callback, exchange its code, and open the session.
+
+        Raises RequestRefused (also LoginDenied), AuthorizationRefused, TokenRefused,
+        ProtocolViolation, TransportError, SessionEnded (a logout overtook the login) or
+        StoreUnavailable; whatever it raises, no session of anybody is touched.
+        """
+        self._start()
+        return await self._logins.finish(parameters, cookies=cookies)
+
+    # -- sessions ---------------------------------------------------------------------------
+
+    async def session(self, session_id: str | None, *, active: bool = True) -> LoginSession | None:
+        """Return the live session of a browser's cookie, None when nobody is signed in.
+
+        ``active`` False (polls, streams, pings) does not put off the idle end. Raises
+        StoreUnavailable.
+        """
+        self._start()
+        if not session_id:
+            return None
+        session = await self.sessions.read(session_key(session_id))
+        if session is None or not active or session.idle is None:
+            return session
+        now = self.clock()
+        # Not at each request: a tenth of the idle time is exact enough and spares the writer.
+        if now - session.seen >= min(_TOUCH_EVERY, session.idle / 10):
+            await self.sessions.touch(session.key, now)
+        return session
+
+    async def read_session(self, key: str) -> LoginSession | None:
+        """Return the live session of a key, None when it has ended; counts as no activity."""
+        return await self.sessions.read(key)
+
+    def watch(self, key: str) -> Subscription:
+        """Register for the end of a session; read the store after, not before (law 1)."""
+        self._start()
+        return self._endings.watch(key)
+
+    async def set_data(self, session: LoginSession, data: Mapping[str, Any]) -> LoginSession:
+        """Replace the application's own data (JSON) of a session; return the session as saved.
+
+        Raises SessionEnded when the session has ended meanwhile.
+        """
+        while True:
+            try:
+                return await self.sessions.save(replace(session, data=dict(data)))
+            except SessionConflict:
+                # A refresh saved its tokens meanwhile; our news is the data alone.
+                current = await self.sessions.read(session.key)
+                if current is None:
+                    raise SessionEnded("the session has ended") from None
+                session = current
+
+    async def devices(self, session: LoginSession) -> list[LoginSession]:
+        """Return all live sessions of the same user, newest first."""
+        return await self.sessions.list_sub(session.iss, session.sub)
+
+    async def revoke(self, key: str, *, reason: str = "revoked") -> bool:
+        """End one session by its key; False when it was not alive."""
+        self._start()
+        return await self._endings.one(key, reason)
+
+    async def revoke_user(self, iss: str, sub: str, *, reason: str = "revoked") -> int:
+        """End all sessions of a user; return how many there were."""
+        self._start()
+        now = self.clock()
+        # Whole seconds, as providers write iat: a login of this very second is let through.
+        ended = await self.sessions.revoke_sub(
+            iss, sub, issued=float(int(now)), reason=reason, until=now + TOMBSTONE
+        )
+        await self._endings.all(ended, reason)
+        return len(ended)
+
+    # -- logout -----------------------------------------------------------------------------
+
+    async def log_out(self, session_id: str | None, *, return_to: str | None = "/") -> LogoutStart:
+        """End the browser's session here, then say how to end it at the provider.
+
+        A provider that can't be reached does not keep the user signed in: the local end stands.
+        """
+        self._start()
+        return await self._logouts.log_out(session_id, return_to=return_to)
+
+    def finish_logout(self, state: str | None, cookies: Mapping[str, str]) -> str:
+        """Return the local path to go to after the provider's logout, "/" when none is known."""
+        return self._logouts.finish(state, cookies)
+
+    async def receive_logout(self, logout_token: str) -> int:
+        """Judge a logout token and end the sessions it speaks of; return how many.
+
+        The same token again ends nothing (0). Raises ProtocolViolation or RequestRefused for one
+        that is not good, TransportError when the keys can't be had, StoreUnavailable.
+        """
+        self._start()
+        return await self._logouts.receive(logout_token)
+
+    # -- tokens -----------------------------------------------------------------------------
+
+    async def access_token(self, session: LoginSession) -> str:
+        """Return an access token that is good for 30 seconds more at least, for calling an API.
+
+        Refreshes when it must. Raises SessionEnded when the session has ended or ends by this,
+        TransportError, ProtocolViolation or TokenRefused when the provider can't refresh now,
+        and ConfigurationError when it never gave a refresh token.
+        """
+        current = await self.sessions.read(session.key)
+        if current is None or current.tokens is None:
+            raise SessionEnded("the session has ended")
+        tokens, left = current.tokens, current.tokens.seconds_left(self.clock())
+        if left >= _FRESH_FOR or (left > 0 and tokens.refresh_token is None):
+            return tokens.access_token
+        fresh = (await self.refresh(current)).tokens
+        return tokens.access_token if fresh is None else fresh.access_token
+
+    async def refresh(self, session: LoginSession) -> LoginSession:
+        """Refresh a session's tokens now; raises as ``access_token`` does."""
+        self._start()
+        try:
+            fresh = await self._refresher.refresh(session)
+        except ClefStormError as error:
+            self.record("refresh_failed", alias=session.alias, code=error.code)
+            raise
+        self.record("refreshed", alias=session.alias, session=session.key[:8])
+        return fresh
+
+    # -- life -------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        # Not in __init__, where no loop need be running yet.
+        if not self._started:
+            self._started = True
+            self.sessions.start(self._endings.elsewhere)
+
+    async def close(self) -> None:
+        """Finish the refreshes under way, then close bus, store and connections."""
+        await self._refresher.close()
+        await self.bus.close()
+        await self.sessions.close()
+        for client in self.clients.values():
+            await client.close()

@@ -1,0 +1,285 @@
+"""What the embedded provider decides: who is signed in, what a token says, who is told of an end.
+
+LAW: knows nothing of HTTP requests and pages; the handlers ask it, and so do tests, so that a
+button of the admin page and its twin in a test are one thing.
+Source: OpenID Connect Core 1.0, sections 2, 3.1.3.6 and 12; Back-Channel Logout 1.0, section 2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clefstorm.errors import ConfigurationError
+from clefstorm.protocol.jwt import build_jwt
+from clefstorm.testing.provider.accounts import Account, demo_accounts
+from clefstorm.testing.provider.back_channel import BackChannel, Delivery
+from clefstorm.testing.provider.clients import Client
+from clefstorm.testing.provider.faults import (
+    ENDPOINTS,
+    TAMPERED,
+    Answer,
+    FaultTable,
+    Tamper,
+    TokenDraft,
+    tampered,
+)
+from clefstorm.testing.provider.signing import SigningKeys
+from clefstorm.testing.provider.store import (
+    SESSION_LIFETIME,
+    ProviderSession,
+    ProviderStore,
+    handle_of,
+)
+from clefstorm.testing.provider.token_grants import IssuedTokens, TokenGrants
+
+LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
+LOGOUT_TOKEN_LIFETIME = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSeen:
+    """One request that the provider answered; ``path`` has no query, nothing here is secret.
+
+    ``grant_type`` is what was asked of the token endpoint, ``error`` the OAuth error answered.
+    """
+
+    method: str
+    path: str
+    status: int
+    grant_type: str | None = None
+    error: str | None = None
+
+
+def _left_half_hash(access_token: str, alg: str) -> str:
+    """Return at_hash (Core 1.0, section 3.1.3.6); Ed25519 hashes with SHA-512."""
+    bits = "512" if alg == "EdDSA" else alg[-3:]
+    digest = hashlib.new(f"sha{bits}", access_token.encode()).digest()
+    return base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode()
+
+
+class Authority:
+    """The provider without its server; ``Provider`` adds that. Lifetimes are seconds."""
+
+    def __init__(
+        self,
+        *,
+        users: Iterable[Account] | None,
+        demo_accounts_shown: bool | None,
+        clock: Callable[[], float],
+        path: Path | None,
+        access_token_lifetime: float,
+        refresh_token_lifetime: float,
+        id_token_lifetime: float,
+        ca_certs: str | None,
+    ) -> None:
+        people = demo_accounts() if users is None else tuple(users)
+        self.accounts: dict[str, Account] = {account.username: account for account in people}
+        self.demo_accounts = users is None if demo_accounts_shown is None else demo_accounts_shown
+        self.clients: dict[str, Client] = {}
+        self.clock = clock
+        self.id_token_lifetime = id_token_lifetime
+        self.store = ProviderStore(path, clock=clock)
+        self.keys = SigningKeys(self.store)
+        self.grants = TokenGrants(
+            self.store,
+            clock=clock,
+            access_token_lifetime=access_token_lifetime,
+            refresh_token_lifetime=refresh_token_lifetime,
+        )
+        self.back_channel = BackChannel(clock=clock, ca_certs=ca_certs)
+        self.requests: deque[RequestSeen] = deque(maxlen=1000)
+        self.tamper: FaultTable[Tamper] = FaultTable(TAMPERED)
+        self.answer_instead: FaultTable[Answer] = FaultTable(ENDPOINTS)
+
+    @property
+    def issuer(self) -> str:
+        """The issuer; Provider knows it once it listens."""
+        raise NotImplementedError
+
+    @property
+    def deliveries(self) -> Sequence[Delivery]:
+        """The logout calls made so far, oldest first."""
+        return tuple(self.back_channel.deliveries)
+
+    @property
+    def sessions(self) -> Sequence[ProviderSession]:
+        """The browsers that are signed in at the provider, oldest first."""
+        return tuple(filter(self._is_live, self.store.sessions.values()))
+
+    def add_client(
+        self,
+        client_id: str,
+        client_secret: str | None = None,
+        redirect_uris: Sequence[str] = (),
+        *,
+        post_logout_redirect_uris: Sequence[str] = (),
+        backchannel_logout_uri: str | None = None,
+        backchannel_logout_session_required: bool = True,
+        token_endpoint_auth_method: str | None = None,
+        id_token_signed_response_alg: str = "RS256",
+        client_name: str | None = None,
+    ) -> Client:
+        """Register an application, or register it anew under the same client_id.
+
+        ``token_endpoint_auth_method`` None is client_secret_basic, without a secret none.
+        ``client_name`` is shown on the pages. Raises ConfigurationError for what can't work.
+        """
+        default_method = "none" if client_secret is None else "client_secret_basic"
+        client = Client(
+            client_id=client_id,
+            client_secret=client_secret,
+            redirect_uris=_listed(redirect_uris),
+            post_logout_redirect_uris=_listed(post_logout_redirect_uris),
+            backchannel_logout_uri=backchannel_logout_uri,
+            backchannel_logout_session_required=backchannel_logout_session_required,
+            token_endpoint_auth_method=token_endpoint_auth_method or default_method,
+            id_token_signed_response_alg=id_token_signed_response_alg,
+            client_name=client_name,
+        )
+        self.clients[client_id] = client
+        return client
+
+    def rotate_keys(self, *, forget: bool = False) -> None:
+        """Sign with new keys; the old ones stay published unless ``forget``."""
+        self.keys.rotate(forget=forget)
+
+    def account(self, username: str) -> Account:
+        """Return the account; raises ConfigurationError (``account_unknown``)."""
+        if username not in self.accounts:
+            raise ConfigurationError(
+                "the embedded provider has no such account", code="account_unknown", got=username
+            )
+        return self.accounts[username]
+
+    def session_of(self, cookie: str | None) -> ProviderSession | None:
+        """Return the live session that a browser's cookie opens, None when there is none."""
+        if not cookie:
+            return None
+        session = self.store.sessions.get(handle_of(cookie))
+        return session if session is not None and self._is_live(session) else None
+
+    def _is_live(self, session: ProviderSession) -> bool:
+        # A kept session may be of a user whom this start of the provider does not know.
+        in_time = self.clock() < session.started + SESSION_LIFETIME
+        return in_time and session.username in self.accounts
+
+    async def sign_in(
+        self, username: str, *, previous: ProviderSession | None, user_agent: str
+    ) -> tuple[str, ProviderSession]:
+        """Start the session of a browser; return its cookie's secret value and the session.
+
+        The same user's ``previous`` session goes on under a new cookie, with its sids;
+        another user's is ended, and its clients are told.
+        """
+        cookie = secrets.token_urlsafe(32)
+        now = self.clock()
+        session = ProviderSession(
+            handle=handle_of(cookie),
+            username=username,
+            auth_time=now,
+            started=now,
+            user_agent=user_agent[:200],
+        )
+        if previous is not None and previous.username == username:
+            self.store.sessions.pop(previous.handle, None)
+            session.sids = previous.sids
+            for grant in self.store.grants.values():
+                if grant.session == previous.handle:
+                    grant.session = session.handle
+        self.store.sessions[session.handle] = session
+        self.store.save()
+        if previous is not None and previous.username != username:
+            await self.end_session(previous)
+        return cookie, session
+
+    async def end_session(self, session: ProviderSession | str) -> Sequence[Delivery]:
+        """End one browser's session, named by itself or its handle, and tell its clients.
+
+        Returns how telling them went; nothing for a session that was not there.
+        """
+        handle = session if isinstance(session, str) else session.handle
+        ended = self.store.end_session(handle)
+        return await self._tell([ended] if ended is not None else [])
+
+    async def sign_out(self, username: str) -> Sequence[Delivery]:
+        """Sign a user out everywhere: end all sessions and tell all their clients."""
+        self.account(username)
+        mine = [session for session in self.sessions if session.username == username]
+        ended = [self.store.end_session(session.handle) for session in mine]
+        return await self._tell([session for session in ended if session is not None])
+
+    async def logout_token(self, client_id: str, *, sub: str, sid: str | None = None) -> str:
+        """Return a fresh logout token for a client, signed, and delivered to nobody."""
+        now = self.clock()
+        claims: dict[str, Any] = {
+            "iss": self.issuer,
+            "sub": sub,
+            "aud": client_id,
+            "iat": int(now),
+            "exp": int(now + LOGOUT_TOKEN_LIFETIME),
+            "jti": secrets.token_urlsafe(16),
+            "events": {LOGOUT_EVENT: {}},
+        }
+        if sid is not None:
+            claims["sid"] = sid
+        return await self._sign("logout_token", claims, self.clients[client_id], "logout+jwt")
+
+    async def id_token(self, client: Client, issued: IssuedTokens) -> str:
+        """Return the id token that goes with these tokens."""
+        now = self.clock()
+        grant = issued.grant
+        claims: dict[str, Any] = {
+            "iss": self.issuer,
+            "sub": self.account(grant.username).sub,
+            "aud": client.client_id,
+            "iat": int(now),
+            "exp": int(now + self.id_token_lifetime),
+            "auth_time": int(grant.auth_time),
+            "sid": grant.sid,
+            "at_hash": _left_half_hash(issued.access_token, client.id_token_signed_response_alg),
+        }
+        if issued.nonce is not None:
+            claims["nonce"] = issued.nonce
+        return await self._sign("id_token", claims, client, "JWT")
+
+    async def _sign(self, name: str, claims: dict[str, Any], client: Client, typ: str) -> str:
+        draft = TokenDraft(claims, self.keys.key_for(client), typ)
+        draft = await tampered(self.tamper, name, draft)
+        if isinstance(draft, str):
+            return draft
+        return build_jwt(draft.claims, draft.key, typ=draft.typ)
+
+    async def _tell(self, ended: Sequence[ProviderSession]) -> Sequence[Delivery]:
+        """Send each client its logout tokens, all at once: one a sid, or one for the subject."""
+        notices: dict[tuple[str, str, str | None], None] = {}
+        for session in ended:
+            for client_id, sid in session.sids.items():
+                client = self.clients.get(client_id)
+                if client is not None and client.backchannel_logout_uri is not None:
+                    named = sid if client.backchannel_logout_session_required else None
+                    notices[client_id, self.account(session.username).sub, named] = None
+        return tuple(await asyncio.gather(*(self._deliver(*notice) for notice in notices)))
+
+    async def _deliver(self, client_id: str, sub: str, sid: str | None) -> Delivery:
+        return await self.back_channel.deliver(
+            await self.logout_token(client_id, sub=sub, sid=sid),
+            client_id=client_id,
+            url=self.clients[client_id].backchannel_logout_uri or "",
+            sub=sub,
+            sid=sid,
+        )
+
+
+def _listed(uris: Sequence[str]) -> tuple[str, ...]:
+    """Return the tuple, or fail on the one text that would be taken for a list of letters."""
+    if isinstance(uris, str):
+        raise ConfigurationError("redirect URIs are a list", code="client_uris_not_list")
+    return tuple(uris)
