@@ -75,7 +75,8 @@ async def _leaked_tasks() -> set[asyncio.Task[Any]]:
     _done, leaked = await asyncio.wait(others, timeout=GRACE)
     for task in leaked:
         task.cancel()
-    await asyncio.gather(*leaked, return_exceptions=True)
+    if leaked:
+        await asyncio.wait(leaked, timeout=GRACE)
     return leaked
 
 

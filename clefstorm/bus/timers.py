@@ -61,16 +61,17 @@ def seconds_of(timeout: Timeout) -> float | None:
 class Deadlines:
     """The deadlines of one loop's futures."""
 
-    __slots__ = ("_due", "_dues", "_handle", "_slot", "_slots", "_timeout", "loop")
+    __slots__ = ("_begin", "_due", "_dues", "_handle", "_least", "_slot", "_slots", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._slots: dict[float, Slot] = {}  # by the time at which they are due
         self._dues: list[float] = []  # a heap of the same times
         self._handle: asyncio.TimerHandle | None = None
-        # The slot entered last: most callers give one timeout, so the next is likely the same.
-        self._timeout = self._due = 0.0
+        # The slot chosen last, which the next deadline is likely to fall in too: its begin, when it
+        # is due, and the least timeout for which it is narrow enough.
         self._slot: Slot = set()
+        self._begin = self._due = self._least = 0.0
 
     def enter(self, future: asyncio.Future[Any], timeout: float) -> Slot:
         """Give ``future`` the result TIMED_OUT, unless done, in ``timeout`` seconds (above 0).
@@ -78,7 +79,7 @@ class Deadlines:
         Whoever ends the future earlier must `leave` the slot that this returns.
         """
         deadline = self.loop.time() + timeout
-        if timeout != self._timeout or deadline >= self._due:
+        if not self._begin <= deadline < self._due or timeout < self._least:
             self._choose(timeout, deadline)
         slot = self._slot
         slot.add(future)
@@ -86,10 +87,12 @@ class Deadlines:
 
     def _choose(self, timeout: float, deadline: float) -> None:
         # Powers of two: their multiples are exact, and slots of different widths coincide.
-        width = _FINEST
+        width, least = _FINEST, 0.0
         if timeout >= _WIDENS_FROM:
             width = math.ldexp(0.5, math.frexp(timeout / 100)[1])
-        due = deadline - deadline % width + width
+            least = 100 * width
+        begin = deadline - deadline % width
+        due = begin + width
         slot = self._slots.get(due)
         if slot is None:
             # It stays until it is due, even when empty: two hundred for each width at most.
@@ -97,7 +100,7 @@ class Deadlines:
             heappush(self._dues, due)
             if self._dues[0] == due:
                 self._arm()
-        self._timeout, self._due, self._slot = timeout, due, slot
+        self._slot, self._begin, self._due, self._least = slot, begin, due, least
 
     def _arm(self) -> None:
         if self._handle is not None:

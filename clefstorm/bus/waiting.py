@@ -160,8 +160,10 @@ class Waiting:
                 slot = self._deadlines.enter(waiter, timeout)
             outcome = await waiter
         finally:
-            if slot is not None:
-                leave(slot, waiter)
+            if slot is not None:  # as leave() does; a call more is felt here
+                slot.discard(waiter)
+                if not slot:
+                    slot.clear()
             if outcome is None:  # cancelled, or dropped
                 self._leave_key(waiter, key)
                 self._abandon(waiter)

@@ -22,7 +22,8 @@ class LoginHandler(Handler):
     """GET: sends a navigating browser to the provider; a script gets 401 and this URL.
 
     Parameters: ``next`` (a local path), ``provider`` (an alias), and for the provider
-    ``prompt``, ``login_hint``, ``ui_locales`` and ``max_age`` (seconds).
+    ``prompt``, ``login_hint``, ``ui_locales`` and ``max_age`` (seconds). A login with
+    ``prompt=none`` that needs the user comes back to ``next`` with ``login_error`` in its query.
     """
 
     async def get(self) -> None:

@@ -92,6 +92,13 @@ def _words(error: ClefStormError) -> tuple[int, str, str, str]:
                 "Your account was recognised, but this application does not let it in.",
                 "Sign in with another account, or ask whoever runs this site.",
             )
+        case RequestRefused() if error.code.startswith("state_"):
+            return (
+                400,
+                "This sign-in can't be finished",
+                "It took too long, was finished already, or was begun in another browser.",
+                _START_AGAIN,
+            )
         case RequestRefused():
             status = _STATUS_OF_CODE.get(error.code, 400)
             title = "This was refused" if status != 400 else "This did not work"

@@ -55,8 +55,8 @@ def _base64url(value: bytes) -> str:
     return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
 
 
-def _parts(token: str) -> tuple[str, str, str]:
-    """Header, payload and signature, still encoded, of a bounded token."""
+def _parts(token: str) -> list[str]:
+    """Header, payload and signature of a bounded token, still encoded."""
     if len(token) > LONGEST_TOKEN:
         raise ProtocolViolation(
             "a token of absurd length", code="jwt_too_long", expected=f"at most {LONGEST_TOKEN}"
@@ -66,8 +66,7 @@ def _parts(token: str) -> tuple[str, str, str]:
         raise ProtocolViolation("encrypted tokens are not supported", code="jwt_encrypted")
     if dots != 2:
         raise ProtocolViolation("not a token of three parts", code="jwt_malformed")
-    header, payload, signature = token.split(".")
-    return header, payload, signature
+    return token.split(".")
 
 
 def read_jwt_header(token: str) -> Mapping[str, Any]:
@@ -140,9 +139,9 @@ def verify_jwt(token: str, keys: KeySet, *, algorithms: frozenset[str]) -> Mappi
             code="kid_missing",
             alg=alg,
         )
-    signed, _, last = token.rpartition(".")
-    payload, signature = read_base64url(_parts(token)[1]), read_base64url(last)
-    if not any(key.verifies(signed.encode(), signature, alg=alg) for key in candidates):
+    payload, signature = (read_base64url(part) for part in _parts(token)[1:])
+    signed = token.rpartition(".")[0].encode()
+    if not any(key.verifies(signed, signature, alg=alg) for key in candidates):
         raise ProtocolViolation("the signature is not good", code="signature_invalid", alg=alg)
     return read_json_object(payload)
 

@@ -81,7 +81,8 @@ def check_url(url: object, *, name: str) -> str:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
-        if ":" in host:
+        if "[" in parts.netloc:
+            # Before Python 3.11.4 urlsplit takes anything between brackets.
             ipaddress.IPv6Address(host)
     except ValueError:
         raise invalid from None
@@ -184,11 +185,14 @@ def read_metadata(response: Response, *, issuer: str) -> ProviderMetadata:
             got=document.get("issuer"),
         )
     endpoints = {name: _endpoint(document, name, issuer=issuer) for name in _ENDPOINTS}
-    for name in ("authorization_endpoint", "token_endpoint"):
-        if endpoints[name] is None:
-            raise ProtocolViolation(
-                "an endpoint is missing in the metadata", code="metadata_missing", name=name
-            )
+    authorization_endpoint = endpoints["authorization_endpoint"]
+    token_endpoint = endpoints["token_endpoint"]
+    if authorization_endpoint is None or token_endpoint is None:
+        raise ProtocolViolation(
+            "an endpoint is missing in the metadata",
+            code="metadata_missing",
+            name="token_endpoint" if authorization_endpoint else "authorization_endpoint",
+        )
     iss_parameter = document.get("authorization_response_iss_parameter_supported", False)
     if not isinstance(iss_parameter, bool):
         raise ProtocolViolation(
@@ -198,8 +202,8 @@ def read_metadata(response: Response, *, issuer: str) -> ProviderMetadata:
         )
     return ProviderMetadata(
         issuer=issuer,
-        authorization_endpoint=endpoints["authorization_endpoint"] or "",
-        token_endpoint=endpoints["token_endpoint"] or "",
+        authorization_endpoint=authorization_endpoint,
+        token_endpoint=token_endpoint,
         jwks_uri=endpoints["jwks_uri"],
         userinfo_endpoint=endpoints["userinfo_endpoint"],
         end_session_endpoint=endpoints["end_session_endpoint"],

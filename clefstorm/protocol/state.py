@@ -79,7 +79,9 @@ def check_state(state: str, keys: Sequence[Key], *, authorization_server: str, n
             "this state is not one of ours", code="state_invalid", reason=error.code
         ) from None
     if found.a != ACTION:
-        raise RequestRefused("this answer belongs to no sign-in that was begun here", code="state_invalid")
+        raise RequestRefused(
+            "this answer belongs to no sign-in that was begun here", code="state_invalid"
+        )
     if found.exp <= now:
         raise RequestRefused("this sign-in took too long", code="state_expired")
     if found.as_ != authorization_server:
@@ -94,7 +96,8 @@ def check_state(state: str, keys: Sequence[Key], *, authorization_server: str, n
 
 def check_browser(state: State, browser_secret: str) -> None:
     """Raise RequestRefused unless the state was made for the browser that holds this value."""
-    if not hmac.compare_digest(
-        state.rfp.encode(), forgery_protection(browser_secret).encode()
-    ):
-        raise RequestRefused("this sign-in was begun in another browser", code="state_other_browser")
+    expected = forgery_protection(browser_secret)
+    if not hmac.compare_digest(state.rfp.encode(), expected.encode()):
+        raise RequestRefused(
+            "this sign-in was begun in another browser", code="state_other_browser"
+        )

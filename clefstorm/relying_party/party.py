@@ -283,9 +283,12 @@ class RelyingParty:
             self.sessions.start(self._endings.elsewhere)
 
     async def close(self) -> None:
-        """Finish the refreshes under way, then close bus, store and connections."""
+        """Finish the refreshes under way, then close the bus, the store and the given clients.
+
+        Those of ``clefstorm.configure`` stay open: they belong to the registry.
+        """
         await self._refresher.close()
         await self.bus.close()
         await self.sessions.close()
-        for client in self.clients.values():
+        for client in self._setting.given_clients:
             await client.close()

@@ -32,6 +32,7 @@ class Setting:
         clock: Callable[[], float],
     ) -> None:
         self._clients = clients
+        self.given_clients = tuple((clients or {}).values())
         self.clock = clock
         self.listeners: list[Callable[[Happening], None]] = []
         self.folder = Path(path if path is not None else os.environ.get("CLEFSTORM_HOME", "."))

@@ -103,6 +103,9 @@ class GivenTimeLoop(asyncio.SelectorEventLoop):
         self._start = self.clock()
         self._threads = 0
         super().__init__(_JumpingSelector(self.clock, grace, lambda: self._threads > 0))
+        # asyncio runs a timer when its time plus this is past; no clock here will tick past it,
+        # so it must be more than the steps of a float after years of given time.
+        self._clock_resolution = 1e-6
 
     def time(self) -> float:
         return self.clock() - self._start

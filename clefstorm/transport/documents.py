@@ -104,10 +104,6 @@ class _Document(Generic[V]):
         self._begun = self._landed = 0  # Numbers of flights, so that order needs no clock.
         self._begun_at = 0.0
 
-    @property
-    def busy(self) -> bool:
-        return self._flight is not None
-
     async def current(self) -> V:
         """Return the document, fetched when there is none or its life is over."""
         now = self._clock()
@@ -157,9 +153,10 @@ class _Document(Generic[V]):
             self._stale_at = begun_at + (self._lifetime if life is None else life)
             self._dead_at = self._stale_at + STALE_LIFE
         finally:
-            self._landed = max(self._landed, number)
+            # Not when it was given up, and another one may have begun.
             if self._flight is not None and self._flight.number == number:
                 self._flight = None
+                self._landed = number
 
 
 class _KeyDocument(_Document[KeySet]):
@@ -184,7 +181,7 @@ class _KeyDocument(_Document[KeySet]):
         keys = await self.current()
         # Only a fetch that began after the question answers it.
         while not keys.knows(kid) and self._landed <= asked:
-            if not self.busy and not self._may_fetch(kid):
+            if self._flight is None and not self._may_fetch(kid):
                 return keys
             keys = await self._refetched()
         if not keys.knows(kid):
@@ -289,5 +286,4 @@ def _keep(shelf: OrderedDict[str, D], name: str, document: D) -> None:
     shelf[name] = document
     shelf.move_to_end(name)
     if len(shelf) > MOST_DOCUMENTS:
-        oldest = next((name for name, kept in shelf.items() if not kept.busy), name)
-        del shelf[oldest]
+        shelf.popitem(last=False)

@@ -169,8 +169,6 @@ class _Attempt(TCPClient):
         # The task in which Tornado's client runs the request from its beginning to its end.
         self._task = asyncio.current_task()
         assert self._task is not None
-        if self.ended.done():
-            raise HTTPStreamClosedError("given up")
         self._task.add_done_callback(lambda _task: self.give_up())
         async with asyncio.timeout(self._seconds):
             stream = await super().connect(host, *args, **kwargs)

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from clefstorm.errors import ClefStormError, ConnectFailed, DeadlineExceeded
+from clefstorm.errors import ConnectFailed, DeadlineExceeded
 from clefstorm.protocol.exchange import (
     Answer,
     Ask,
@@ -82,7 +82,7 @@ class AsyncRunner:
                         answer = await self._answer(ask)
                 except Exception as error:
                     failure = error
-                if limit.expired() and not isinstance(failure, ClefStormError):
+                if limit.expired():
                     failure = late = DeadlineExceeded(
                         "the step took longer than its deadline",
                         code="flow_deadline",

@@ -96,17 +96,17 @@ def _expired(draft: TokenDraft) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tamper", "code"),
+    "tamper",
     [
-        pytest.param(lambda d: d.claims.update(iss="https://evil.example"), None, id="iss"),
-        pytest.param(lambda d: d.claims.update(aud="other"), None, id="aud"),
-        pytest.param(_expired, None, id="expired"),
-        pytest.param(lambda d: d.claims.pop("events"), None, id="no_event"),
-        pytest.param(lambda d: d.claims.update(nonce="n"), None, id="nonce"),
-        pytest.param(lambda d: d.claims.pop("sub"), None, id="nobody_meant"),
-        pytest.param(lambda d: "not-a-token", None, id="no_jwt"),
-        pytest.param(lambda d: "a.b.c", None, id="rubbish"),
-        pytest.param(lambda d: "." * 5000, None, id="many_dots"),
+        pytest.param(lambda d: d.claims.update(iss="https://evil.example"), id="iss"),
+        pytest.param(lambda d: d.claims.update(aud="other"), id="aud"),
+        pytest.param(_expired, id="expired"),
+        pytest.param(lambda d: d.claims.pop("events") and None, id="no_event"),
+        pytest.param(lambda d: d.claims.update(nonce="n"), id="nonce"),
+        pytest.param(lambda d: d.claims.pop("sub") and None, id="nobody_meant"),
+        pytest.param(lambda d: "not-a-token", id="no_jwt"),
+        pytest.param(lambda d: "a.b.c", id="rubbish"),
+        pytest.param(lambda d: "." * 5000, id="many_dots"),
     ],
 )
 async def test_bad_tokens(
@@ -116,7 +116,6 @@ async def test_bad_tokens(
     provider: Provider,
     app_url: str,
     tamper: Any,
-    code: str | None,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A logout token that fails a check: 400 with no-store, JSON, a log line, nobody signed out."""

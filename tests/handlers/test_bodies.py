@@ -163,6 +163,24 @@ async def test_slow_body_is_cut(http_port: int, monkeypatch: pytest.MonkeyPatch)
         assert await reader.read() == b""
 
 
+async def test_refused_body_changes_nothing(
+    http_port: int,
+    rp: RelyingParty,
+    sign_in: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A form that was too large is not acted upon, also not as an empty one."""
+    alice = await sign_in()
+    size = 2 * LARGEST_BODY
+    lines = [f"Cookie: {alice.cookie}", "Sec-Fetch-Site: same-origin", f"Content-Length: {size}"]
+    async with connection(http_port) as (reader, writer):
+        writer.write(head("/auth/logout", *lines) + b"x" * size)
+        assert (await read_answer(reader))[0] == 413
+        writer.write(head("/auth/me", f"Cookie: {alice.cookie}", method="GET"))
+        assert b'"signed_in": true' in (await read_answer(reader))[2]
+    assert "after headers" not in caplog.text
+
+
 async def test_cut_off_body_changes_nothing(
     http_port: int, rp: RelyingParty, sign_in: Callable[..., Any]
 ) -> None:

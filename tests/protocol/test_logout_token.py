@@ -175,6 +175,11 @@ def test_a_null_nonce_is_a_nonce() -> None:
     assert refusal.value.code == "nonce_prohibited"
 
 
+def test_the_longest_life_is_an_hour() -> None:
+    """An attacker's copy is worth nothing for longer; no provider in use gives more (4)."""
+    assert LONGEST_LIFE == 3600
+
+
 def test_two_minutes_stand_in_for_exp_where_the_switch_says_so() -> None:
     """For providers that know no exp; iat is then the only bound, and is held (DESIGN, 9)."""
     claims = changed({"exp": None, "iat": NOW})

@@ -165,6 +165,7 @@ def test_endpoint_missing(name: str, absent: bool) -> None:
 BAD_URLS = [
     pytest.param("http://id.example/x", "url_unsafe", id="plain_http"),
     pytest.param("ftp://id.example/x", "url_unsafe", id="ftp"),
+    pytest.param("ftp://localhost/x", "url_unsafe", id="ftp_of_loopback"),
     pytest.param("wss://id.example/x", "url_unsafe", id="web_socket"),
     pytest.param("file:///etc/passwd", "url_invalid", id="file"),
     pytest.param("javascript:alert(1)", "url_invalid", id="javascript"),
@@ -203,6 +204,7 @@ BAD_URLS = [
     pytest.param("https://[::1/x", "url_invalid", id="bracket_open"),
     pytest.param("https://[::1]evil.example/x", "url_invalid", id="bracket_then_text"),
     pytest.param("https://[id.example]/x", "url_invalid", id="name_in_brackets"),
+    pytest.param("https://[192.0.2.1]/x", "url_invalid", id="old_address_in_brackets"),
     pytest.param("https://[1:2:3]/x", "url_invalid", id="address_too_short"),
     pytest.param("https://[fe80::1%25eth0]/x", "url_invalid", id="address_with_zone"),
     pytest.param("https://" + "a" * 255 + "/x", "url_invalid", id="host_too_long"),
@@ -333,6 +335,15 @@ def test_url_of_another_type(url: object) -> None:
     """What is no text is no URL, and no foreign exception."""
     with refusal(ProtocolViolation, "url_invalid"):
         check_url(url, name="x")
+
+
+@pytest.mark.parametrize("url", ["https://user:pw@id.example/x", "https://id.example/x#y"])
+def test_url_error_says_what_is_wrong(url: str) -> None:
+    """Whoever reads the error learns what to leave out, without seeing a password."""
+    with refusal(ProtocolViolation, "url_invalid") as caught:
+        check_url(url, name="x")
+    assert "user info or a fragment" in str(caught.value)
+    assert "pw" not in str(caught.value)
 
 
 @settings(max_examples=500, deadline=None, database=None)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from protocol.expecting import refusal
 
 from clefstorm.errors import RequestRefused
+from clefstorm.protocol import return_path
 from clefstorm.protocol.return_path import LONGEST_PATH, local_path
 
 SITE = "https://site.example"
@@ -197,6 +198,18 @@ def test_error_shows_no_query() -> None:
     with refusal(RequestRefused, "return_path_refused") as caught:
         local_path("//evil.example/a?ticket=s3cret#s3cret")
     assert caught.value.evidence["got"] == "//evil.example/a"
+
+
+def test_what_is_too_long_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Megabytes are refused before anything is done with them (DESIGN, law 8)."""
+    worked: list[str] = []
+    monkeypatch.setattr(return_path, "unquote", lambda text: worked.append(text) or text)
+    assert local_path("/a") == "/a"
+    assert worked
+    worked.clear()
+    with refusal(RequestRefused, "return_path_refused"):
+        local_path("/" + "a" * 10_000_000)
+    assert worked == []
 
 
 # What changes the meaning of a URL, and pieces that hide it.

@@ -15,6 +15,7 @@ from transport.raw_server import Serve, answer, forever
 from clefstorm.errors import ConfigurationError, ConnectFailed
 from clefstorm.protocol.exchange import Request
 from clefstorm.transport import AsyncConnection
+from clefstorm.transport.connection import read_timeout
 from clefstorm.transport.http_client import tls_context
 
 
@@ -92,6 +93,16 @@ async def test_empty_path_and_missing_body(serve: Serve) -> None:
     await AsyncConnection(server.url).send(Request(method="POST", url=server.url))
     assert server.heads[0].startswith("POST / HTTP/1.1\r\n")
     assert "content-length: 0\r\n" in server.heads[0].lower()
+
+
+async def test_any_method_may_have_a_body(serve: Serve) -> None:
+    """What HTTP allows is sent: a method of another's making, a body with a DELETE."""
+    server = await serve(answer())
+    connection = AsyncConnection(server.url)
+    await connection.send(Request(method="DELETE", url=server.url, body=b"gone"))
+    await connection.send(Request(method="BREW", url=server.url))
+    assert server.heads[0].endswith("\r\n\r\ngone")
+    assert server.heads[1].startswith("BREW / ")
 
 
 async def test_repeated_headers_are_joined(serve: Serve) -> None:
@@ -215,6 +226,19 @@ def test_settings(hostname: str, options: dict[str, Any], code: str | None) -> N
     with pytest.raises(ConfigurationError) as caught:
         AsyncConnection(hostname, **options)
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("timeout", "bounds"),
+    [
+        pytest.param(None, (5, 5), id="none"),
+        pytest.param(2, (2, 2), id="one_number"),
+        pytest.param((1, 2.5), (1, 3.5), id="pair"),
+    ],
+)
+def test_timeouts(timeout: Any, bounds: tuple[float, float]) -> None:
+    """Of a pair (connect, read) the first bounds the connecting, and both together the whole."""
+    assert read_timeout(timeout) == bounds
 
 
 def test_a_file_that_is_no_certificate(tmp_path: Any) -> None:

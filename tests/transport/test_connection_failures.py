@@ -150,7 +150,9 @@ BROKEN = [
     pytest.param(answer(gzip.compress(b"abc")[:-4], GZIP), "answer_broken", id="gzip_cut"),
     pytest.param(answer(gzip.compress(b"a") * 2, GZIP), "answer_broken", id="two_gzip_members"),
     pytest.param(
-        answer(b"abc", "Content-Encoding: br"), "answer_broken", id="encoding_not_asked_for"
+        answer(gzip.compress(b"abc"), "Content-Encoding: br"),
+        "answer_broken",
+        id="encoding_not_asked_for",
     ),
 ]
 

@@ -160,9 +160,24 @@ async def test_a_fetch_for_nobody_is_given_up() -> None:
     await asyncio.wait(asking)
     await settle()
     assert provider.given_up == 1
+    fourth = asyncio.ensure_future(cache.keys(JWKS, "a"))
+    await settle()
     provider.gate.set()
     assert (await third).knows("a")
+    assert (await fourth).knows("a")
     assert len(provider.fetched) == 2
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_cancelled_asker_returns_when_its_fetch_has_ended() -> None:
+    """Nothing that a cancelled call began outlives it by a single turn of the loop."""
+    provider = Provider(keys("a"))
+    before = asyncio.all_tasks()
+    provider.gate.clear()
+    asker = asyncio.ensure_future(provider.cache().keys(JWKS, "a"))
+    await settle()
+    asker.cancel()
+    await asyncio.wait({asker})
     assert asyncio.all_tasks() == before
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -52,6 +54,16 @@ async def test_requests_are_answered(serve: Serve) -> None:
     runner = AsyncRunner()
     assert await runner.run(status_of(good.url, gone.url, good.url)) == [200, 404, 200]
     await runner.close()
+
+
+async def test_verify_is_the_connections(
+    serve: Serve, server_tls: Callable[..., ssl.SSLContext], ca_file: str
+) -> None:
+    """Each connection believes whom the runner was told to believe."""
+    server = await serve(answer(), tls=server_tls("127.0.0.1"))
+    assert await AsyncRunner(verify=ca_file).run(status_of(server.url)) == [200]
+    with pytest.raises(ConnectFailed):
+        await AsyncRunner().run(status_of(server.url))
 
 
 async def test_metadata_and_keys_are_answered_from_the_cache(serve: Serve) -> None:
@@ -284,8 +296,12 @@ async def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch, serve: S
         for _ in range(2):
             with pytest.raises(ConnectFailed):
                 await runner.run(status_of(f"http://a{number}.example/"))
+        if number == MOST_CONNECTIONS:
+            with pytest.raises(ConnectFailed):
+                await runner.run(status_of("http://a2.example/"))
     assert made == [f"http://a{number}.example" for number in range(MOST_CONNECTIONS + 2)]
-    assert closed == ["http://a1.example", "http://a2.example"]
+    # a0 was busy, and a2 was used again.
+    assert closed == ["http://a1.example", "http://a3.example"]
     await runner.close()
     assert sorted(closed) == sorted(made)
 

@@ -27,9 +27,13 @@
 
   // -- the farewell ----------------------------------------------------------------------------
 
+  let sent = -1e9; // when a form was last sent from here
+
+  // A form on its way may be the logout itself, which leads on to the provider's: to go elsewhere
+  // meanwhile would cut it off. So it gets some time to take the page away.
   const go = () => {
     style.visibility = "hidden";
-    location.replace(farewell);
+    setTimeout(() => location.replace(farewell), sent + 15000 - performance.now());
   };
 
   const leave = (reason) => {
@@ -103,7 +107,7 @@
   let connection; // what ends it: a function
   let connectTimer, helloTimer;
   let byPoll = !window.EventSource;
-  let streamed = false; // a stream has worked on this page
+  let streamed = false; // a stream has worked on this page, so nothing on the way swallows them
 
   // Milliseconds: doubling up to half a minute, and never the same in two browsers.
   const pause = () => jitter(Math.min(30000, 1000 * 2 ** failures++));
@@ -131,9 +135,8 @@
     const source = new EventSource(base + "events");
     const on = (type, act) =>
       source.addEventListener(type, (event) => act(JSON.parse(event.data)));
-    let hello = false;
     const lost = () => {
-      if (!hello) byPoll = true; // perhaps something on the way swallows streams
+      byPoll = !streamed;
       connectIn(pause());
     };
     connection = () => source.close();
@@ -141,7 +144,7 @@
     source.onerror = lost;
     on("hello", (data) => {
       clearTimeout(helloTimer);
-      hello = streamed = true;
+      streamed = true;
       failures = 0;
       isOurs(data.user);
     });
@@ -158,7 +161,6 @@
         if (signal.aborted) return;
         failures = 0;
         if (answer.state === "signed_out") return tell(answer.reason);
-        if (streamed) byPoll = false;
         if (isOurs(answer.user)) connect();
       },
       () => {
@@ -256,6 +258,9 @@
     if (channel) ping();
   };
 
+  document.addEventListener("formdata", () => {
+    sent = performance.now();
+  });
   addEventListener("pagehide", () => {
     style.visibility = "hidden"; // if Back brings this page again, then hidden until the look
     letGo();
