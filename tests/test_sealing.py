@@ -71,7 +71,7 @@ def test_the_format_is_version_key_id_nonce_ciphertext() -> None:
         ),
     ],
 )
-def test_anything_else_is_seal_broken(change, purpose, context, code) -> None:  # type: ignore[no-untyped-def]
+def test_anything_else_is_seal_broken(change, purpose, context, code) -> None:
     """A value that was altered, moved, cut or is another's opens as SealBroken, and only so."""
     sealed = sealed_by(OLD)
     assert Sealer([OLD]).open(sealed, purpose="record", context="row 1") == b"plain"
@@ -144,7 +144,7 @@ def test_derived_keys_differ_by_purpose_and_secret() -> None:
         pytest.param(["x" * 32], "secret_too_short", id="text_in_a_list"),
     ],
 )
-def test_a_weak_or_mistaken_secret_is_refused(secrets, code) -> None:  # type: ignore[no-untyped-def]
+def test_a_weak_or_mistaken_secret_is_refused(secrets, code) -> None:
     """A secret is bytes, and at least 32 of them."""
     Sealer([b"x" * 32])
     with pytest.raises(ConfigurationError) as caught:

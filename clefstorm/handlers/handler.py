@@ -132,7 +132,7 @@ class Handler(tornado.web.RequestHandler):
         Raises RequestRefused for another media type than a form's.
         """
         if self._refused:
-            pass
+            raise tornado.web.Finish()
         media_type = self.request.headers.get("Content-Type", "").partition(";")[0]
         if media_type.strip().lower() != "application/x-www-form-urlencoded":
             raise RequestRefused("the request is not a form", code="content_type", got=media_type)

@@ -19,8 +19,9 @@ LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 LONGEST_LIFE = 3600.0
 """Seconds from iat to exp that we accept.
 
-The specification asks for two minutes at best (section 4); providers in use give one to fifteen,
-and some what they give an id token. A longer life would only make us remember its jti longer.
+The specification asks for two minutes at best (section 4); providers were seen to give one to
+fifteen, and an hour leaves room. With exp it bounds the age of iat too, and how long a jti has
+to be remembered.
 """
 
 LIFE_WITHOUT_EXP = 120.0

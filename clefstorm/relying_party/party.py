@@ -15,7 +15,7 @@ from typing import Any
 
 from clefstorm.bus import AsyncBus, Subscription
 from clefstorm.client import AsyncClient
-from clefstorm.errors import ClefStormError, SessionConflict, SessionEnded
+from clefstorm.errors import ClefStormError, SessionConflict, SessionEnded, StoreUnavailable
 from clefstorm.relying_party.endings import Endings
 from clefstorm.relying_party.logins import Logins, OnLogin
 from clefstorm.relying_party.logouts import TOMBSTONE, Logouts
@@ -35,6 +35,7 @@ IDLE = 8 * 3600.0
 LIFETIME = 7 * 86400.0
 _FRESH_FOR = 30.0
 _TOUCH_EVERY = 60.0
+_PRUNE_EVERY = 600.0
 
 
 class RelyingParty:
@@ -88,6 +89,7 @@ class RelyingParty:
             self.sessions, self._setting.client, self._endings.one, clock=clock
         )
         self._started = False
+        self._prune_at = 0.0
 
     # -- configuration -----------------------------------------------------------------------
 
@@ -156,6 +158,7 @@ class RelyingParty:
         StoreUnavailable; whatever it raises, no session of anybody is touched.
         """
         self._start()
+        await self._prune_sometimes()
         return await self._logins.finish(parameters, cookies=cookies)
 
     # -- sessions ---------------------------------------------------------------------------
@@ -281,6 +284,18 @@ class RelyingParty:
         if not self._started:
             self._started = True
             self.sessions.start(self._endings.elsewhere)
+
+    async def _prune_sometimes(self) -> None:
+        """Drop what has expired. Only logins make the store grow, so they tidy up too."""
+        now = self.clock()
+        if now < self._prune_at:
+            return
+        self._prune_at = now + _PRUNE_EVERY
+        try:
+            await self.sessions.prune()
+        except StoreUnavailable as error:
+            # The login itself will say so, if it still holds then.
+            self.record("prune_failed", code=error.code)
 
     async def close(self) -> None:
         """Finish the refreshes under way, then close the bus, the store and the given clients.

@@ -129,7 +129,7 @@ class AsyncConnection:
         if content is None and request.method in ("POST", "PUT", "PATCH"):
             content = b""
         # Put together from the parts that were judged, so that nobody reads it differently.
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
         return HTTPRequest(
             f"{self.origin}{target}",
             method=request.method,

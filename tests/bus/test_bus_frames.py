@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clefstorm.bus.frames import (
@@ -112,6 +112,7 @@ def test_data_deeper_than_json_can_go_is_refused() -> None:
         deep = deep.pop()
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(JSON, st.none() | st.from_regex(r"[!-~]{1,200}", fullmatch=True))), st.data()
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from given_time import run, settle
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from clefstorm.bus import AsyncBus
@@ -87,7 +87,7 @@ async def outcome_of(task: asyncio.Task[Any]) -> Any:
         return "cancelled"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(STEPS, max_size=40))
 def test_the_bus_does_as_the_model(steps: list[tuple[Any, ...]]) -> None:
     """First come first served, one message each, hand-on, timeouts: whatever the order of calls."""

@@ -395,8 +395,12 @@ def test_async_for_reads_until_closed() -> None:
         await task
         assert read == [0, 1, 2]
         assert no_subscribers(bus)
-        with pytest.raises(BusClosed) as closed:
-            await subscription.next()
+        unread_one = bus.subscribe(["key"])
+        await bus.publish("key", "dropped")
+        unread_one.close()
+        for ended in (subscription, unread_one):
+            with pytest.raises(BusClosed) as closed:
+                await ended.next()
         assert closed.value.code == "subscription_closed"
 
     run(story)
@@ -482,10 +486,15 @@ def test_a_subscription_stays_on_its_loop() -> None:
     """Its reader on another loop is refused; when its loop was closed it has ended."""
     bus = AsyncBus()
     loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda _loop, _context: None)  # of the reader that nobody wakes
     kept: list[Subscription] = []
+    tasks: list[asyncio.Task[Any]] = []
 
     async def subscribe() -> None:
         kept.append(bus.subscribe(["key"]))
+        reader = bus.subscribe(["key"])
+        kept.append(reader)
+        tasks.append(await park(reader.next()))
 
     async def intrude() -> None:
         with pytest.raises(ConfigurationError) as refused:
@@ -494,8 +503,10 @@ def test_a_subscription_stays_on_its_loop() -> None:
 
     async def come_after() -> None:
         await bus.publish("key", 1)
-        with pytest.raises(BusClosed):
-            await kept[0].next()
+        for subscription in kept:
+            tasks[0].get_coro().close()  # as the collector would
+            with pytest.raises(BusClosed):
+                await subscription.next()
         assert no_subscribers(bus)
 
     loop.run_until_complete(subscribe())

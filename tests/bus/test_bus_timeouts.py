@@ -12,7 +12,7 @@ import pytest
 from given_time import GivenTimeLoop, park, run, settle
 
 from clefstorm.bus import AsyncBus
-from clefstorm.errors import BusTimeoutError, ConfigurationError
+from clefstorm.errors import BusClosed, BusTimeoutError, ConfigurationError
 
 LATENESS = 0.05
 
@@ -191,8 +191,11 @@ def test_one_timer_for_all() -> None:
         for task in tasks:
             with pytest.raises(BusTimeoutError):
                 await task
+        late = await park(bus.waitforkey("key", 60))
         await bus.close()
         assert not any(not timer.cancelled() for timer in loop._scheduled)
+        with pytest.raises(BusClosed):
+            await late
 
     run(story)
 

@@ -176,7 +176,7 @@ def test_a_null_nonce_is_a_nonce() -> None:
 
 
 def test_the_longest_life_is_an_hour() -> None:
-    """An attacker's copy is worth nothing for longer; no provider in use gives more (4)."""
+    """Two minutes are asked for (4); an hour leaves room for providers that give more."""
     assert LONGEST_LIFE == 3600
 
 

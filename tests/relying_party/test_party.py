@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from clefstorm.client import AsyncClient
-from clefstorm.errors import ConfigurationError, UnknownAlias
+from clefstorm.errors import ConfigurationError, StoreUnavailable, UnknownAlias
 from clefstorm.providers import OAuth2Provider
 from clefstorm.relying_party import RelyingParty
 from clefstorm.sessions import MemorySessionStore
@@ -155,6 +155,36 @@ async def test_a_rotated_secret_keeps_pending_logins(make_party, make_visitor, w
     visitor.relying_party = rotated
     assert (await visitor.finish(wire.approve(url))).session.sub == "alice"
     await rotated.close()
+
+
+async def test_logins_tidy_the_store_up(visitor, given_clock) -> None:
+    """What expired is dropped at a later login, so that the store does not grow for ever."""
+    await visitor.sign_in()
+    given_clock.advance(30 * 86400)
+    store, dropped = visitor.relying_party.sessions, []
+    prune = store.prune
+
+    async def count() -> int:
+        dropped.append(await prune())
+        return dropped[-1]
+
+    store.prune = count
+    await visitor.sign_in()
+    await visitor.sign_in()
+    assert dropped == [2]  # the session and the used state of a month ago
+
+
+async def test_a_store_that_cannot_tidy_up_stops_no_login(visitor) -> None:
+    """A failing prune is told to the listeners and to nobody else."""
+    heard = []
+    visitor.relying_party.listeners.append(lambda happening: heard.append(happening.event))
+
+    async def broken() -> int:
+        raise StoreUnavailable("no", code="store_busy")
+
+    visitor.relying_party.sessions.prune = broken
+    assert (await visitor.sign_in()).session.sub == "alice"
+    assert "prune_failed" in heard
 
 
 async def test_a_client_that_is_not_there_is_named(party) -> None:

@@ -6,7 +6,9 @@ import asyncio
 import os
 import sqlite3
 import stat
-from contextlib import closing
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from clefstorm.errors import ConfigurationError, SessionEnded, StoreUnavailable
 from clefstorm.protocol.token_endpoint import Tokens
 from clefstorm.sealing import Sealer
 from clefstorm.sessions import SQLiteSessionStore, new_session_id, session_key, sqlite_rows
+from clefstorm.sessions.sqlite_file import SQLiteFile
 
 ISSUER = "https://id.example.com"
 OLD, NEW = b"o" * 32, b"n" * 32
@@ -99,6 +102,30 @@ async def test_prune_goes_in_small_steps(
     clock.now += 600
     assert await store.prune() == 10
     assert steps == [4, 4, 2]
+
+
+async def test_what_must_survive_a_loss_of_power_is_flushed(open_store, new, clock) -> None:
+    """Revocations and saves are committed with synchronous FULL, the rest with NORMAL."""
+    store, until = open_store(), clock.now + 60
+    session = await store.create(new())
+    statements: list[str] = []
+    await store._writer.run(lambda db: db.set_trace_callback(statements.append))
+
+    async def flushed(attempt: Awaitable[object]) -> bool:
+        await store.touch(session.key, clock.now)
+        statements.clear()
+        await attempt
+        return "PRAGMA synchronous = FULL" in statements
+
+    assert await flushed(store.save(session))
+    assert await flushed(store.revoke(session.key, reason="x"))
+    assert await flushed(store.revoke_sid(ISSUER, "phone", reason="x", until=until))
+    assert await flushed(store.revoke_sub(ISSUER, "eve", issued=0, reason="x", until=until))
+    assert not await flushed(store.create(new()))
+    assert not await flushed(store.touch(session.key, clock.now))
+    assert not await flushed(store.put_once("x", expires=until))
+    assert not await flushed(store.take("x"))
+    assert not await flushed(store.prune())
 
 
 # -- what lies in the file --------------------------------------------------------------------
@@ -257,6 +284,51 @@ async def test_a_save_seals_again(open_store, new, clock) -> None:
     clock.now += 600
     await retired.prune()
     assert await retired.prune() == 0
+
+
+# -- opening and closing ----------------------------------------------------------------------
+
+
+async def test_the_file_is_opened_once(open_store, monkeypatch) -> None:
+    """However many calls come first together, they share one connection that reads."""
+    store = open_store()
+    opened: list[sqlite3.Connection] = []
+    open_reader = store._file.open_reader
+
+    def counted() -> sqlite3.Connection:
+        opened.append(open_reader())
+        return opened[-1]
+
+    monkeypatch.setattr(store._file, "open_reader", counted)
+    await asyncio.gather(*(store.read("x") for _ in range(5)), store.put_once("x", expires=9e9))
+    assert len(opened) == 1
+
+
+async def test_a_store_closed_while_it_opens_leaves_nothing_open(open_store, monkeypatch) -> None:
+    """Whoever waited is told, and no connection is forgotten, however far opening had come."""
+    store = open_store()
+    opened: list[sqlite3.Connection] = []
+    opening, go_on = threading.Event(), threading.Event()
+    open_reader = store._file.open_reader
+
+    def slow() -> sqlite3.Connection:
+        opening.set()
+        assert go_on.wait(10)
+        opened.append(open_reader())
+        return opened[-1]
+
+    monkeypatch.setattr(store._file, "open_reader", slow)
+    readers = [asyncio.ensure_future(store.read("x")) for _ in range(3)]
+    await asyncio.to_thread(opening.wait, 10)
+    closing = asyncio.ensure_future(store.close())
+    await asyncio.sleep(0)
+    go_on.set()
+    await closing
+    outcomes = await asyncio.gather(*readers, return_exceptions=True)
+    assert all(o is None or o.code == "store_closed" for o in outcomes)
+    assert len(opened) == 1
+    with pytest.raises(sqlite3.ProgrammingError):
+        opened[0].execute("SELECT 1")
 
 
 # -- files that are not ours ------------------------------------------------------------------
@@ -467,16 +539,55 @@ async def test_errors_of_every_kind_become_ours(open_store, new, monkeypatch) ->
     assert caught.value.code == "store_error"
 
 
-async def test_a_disk_without_wal_is_refused(open_store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where SQLite can't share memory, processes could not share the file."""
+def intercept(monkeypatch: pytest.MonkeyPatch, answer: Callable[..., sqlite3.Cursor]) -> None:
+    """Let ``answer(connection, execute, sql)`` stand in for the store's own execute."""
 
-    class NoWal(sqlite3.Connection):
+    class Intercepted(sqlite3.Connection):
         def execute(self, sql: str, *args: object) -> sqlite3.Cursor:
-            return super().execute(sql.replace("journal_mode = WAL", "journal_mode"), *args)
+            return answer(self, lambda sql: super(Intercepted, self).execute(sql, *args), sql)
 
-    original = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda *a, **k: original(*a, **k, factory=NoWal))
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda *args, **options: connect(*args, **options, factory=Intercepted)
+    )
+
+
+async def test_a_disk_without_wal_is_refused(open_store, monkeypatch) -> None:
+    """Where SQLite can't share memory, processes could not share the file."""
+    intercept(monkeypatch, lambda db, execute, sql: execute(sql.replace(" = WAL", "")))
     await refused(open_store(), ConfigurationError, "store_no_wal")
+
+
+async def test_a_change_to_wal_is_tried_again(open_store, monkeypatch) -> None:
+    """SQLite does not wait where two processes change to WAL at once, so we do."""
+    busy = sqlite3.OperationalError("database is locked")
+    busy.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    failures = [busy, busy]
+
+    def answer(db, execute, sql):
+        if "journal_mode" in sql and failures:
+            raise failures.pop()
+        return execute(sql)
+
+    intercept(monkeypatch, answer)
+    assert await open_store().put_once("x", expires=9e9)
+    assert not failures
+
+
+async def test_a_file_is_judged_in_one_state(open_store, path: Path, monkeypatch) -> None:
+    """One that becomes ours while we look at it is not taken for a foreign one."""
+    monkeypatch.setattr("clefstorm.sessions.sqlite_file.LOCK_WAIT", 0.05)
+    others = [SQLiteFile(path)]
+
+    def answer(db, execute, sql):
+        if sql == "PRAGMA user_version" and others:
+            with suppress(StoreUnavailable):
+                others.pop().open_writer().close()
+        return execute(sql)
+
+    intercept(monkeypatch, answer)
+    assert await open_store().put_once("x", expires=9e9)
+    assert not others
 
 
 async def test_a_read_holds_nothing_back(open_store, new, path: Path) -> None:

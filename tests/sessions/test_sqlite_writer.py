@@ -129,6 +129,35 @@ async def test_a_lost_transaction_is_lost_for_all(tmp_path: Path) -> None:
         assert await writer.run(put("three")) == "three"
 
 
+async def test_who_queued_while_the_thread_waited_fails_with_it(tmp_path: Path) -> None:
+    """A lock that is not had costs everybody one wait, not one after the other."""
+    file = SQLiteFile(tmp_path / "sessions.sqlite")
+    writer = SQLiteWriter(file)
+    waiting, give_up = threading.Event(), threading.Event()
+    waits = 0
+
+    def wait_in_vain() -> None:
+        nonlocal waits
+        waits += 1
+        waiting.set()
+        assert give_up.wait(10)
+        raise StoreUnavailable("locked", code="store_locked")
+
+    assert await writer.run(put("one")) == "one"
+    check_present, file.check_present = file.check_present, wait_in_vain
+    first = asyncio.ensure_future(writer.run(put("two")))
+    await asyncio.to_thread(waiting.wait, 10)
+    late = [asyncio.ensure_future(writer.run(put(f"{n}"))) for n in range(3)]
+    await asyncio.sleep(0)
+    give_up.set()
+    outcomes = await asyncio.gather(first, *late, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * 4
+    assert waits == 1
+    file.check_present = check_present
+    assert await writer.run(names) == ["one"]
+    await writer.close()
+
+
 async def test_nobody_hears_before_the_commit(tmp_path: Path) -> None:
     """A commit that fails is told to everybody who was in it."""
 
@@ -211,9 +240,10 @@ def test_a_loop_that_ended_harms_nobody(tmp_path: Path) -> None:
         task.cancel()
 
     async def come() -> list[str]:
-        found = await writer.run(put("next")), await writer.run(names)
+        await asyncio.wait_for(writer.run(put("next")), 10)
+        found = await writer.run(names)
         await writer.close()
-        return found[1]
+        return found
 
     asyncio.run(leave())
     release.set()

@@ -56,6 +56,7 @@ class _BackChannel(RequestHandler):
     def post(self) -> None:
         self.app.logout_tokens.append(self.get_body_argument("logout_token"))
         self.set_status(self.app.logout_status)
+        self.set_header("Location", "/callback")
 
 
 @dataclass

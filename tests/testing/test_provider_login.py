@@ -381,7 +381,8 @@ async def test_forged_sign_in(new_browser: Callable[[], Browser], stand_in: Stan
     good = form.filled({}, button="alice")
     without = {name: value for name, value in good.items() if name != "_xsrf"}
 
-    for fields, initiator in ((without, page), (good, "http://evil.example/")):
+    sibling = f"http://localhost:{stand_in.provider.port + 1}/"
+    for fields, initiator in ((without, page), (good, "http://evil.example/"), (good, sibling)):
         refused = await browser.post(form.action, fields, initiator=initiator)
         assert refused.status == 403
     refused = await new_browser().post(form.action, good, initiator=page)

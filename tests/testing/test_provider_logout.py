@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import jwt
 import pytest
-from stand_in import StandIn, error_of, heading
+from stand_in import SECRET, StandIn, error_of, heading
 
 from clefstorm.errors import ConfigurationError
 from clefstorm.testing import Browser, Clock, Provider
@@ -169,7 +169,7 @@ async def test_rp_initiated_logout(browser: Browser, stand_in: StandIn) -> None:
     assert page.url == f"{stand_in.url}/callback?bye&state=a+state"
     assert not stand_in.provider.sessions
     assert len(stand_in.logout_tokens) == 1
-    assert stand_in.provider.session_of(browser.cookies.get("x")) is None
+    assert browser.cookies.get(f"clefstorm_provider_{stand_in.provider.port}") is None
     assert heading(await browser.get(stand_in.authorization())) == "Sign in"
 
 
@@ -243,10 +243,23 @@ async def test_hints_that_do_not_count(
     head, body, signature = mine.split(".")
     forged = ".".join((head, body, signature[:-4] + "AAAA"))
 
-    for hint in (theirs, forged, "rubbish"):
+    # A client with a shared secret can sign what it likes, but not in the name of another issuer.
+    stand_in.register("hmac", id_token_signed_response_alg="HS256")
+    claims = {
+        "iss": "http://evil.example",
+        "aud": "hmac",
+        "sub": stand_in.provider.account("alice").sub,
+    }
+    foreign = jwt.encode(claims, SECRET, "HS256")
+    for hint in (theirs, forged, foreign, "rubbish"):
         page = await browser.get(end_session(stand_in, id_token_hint=hint))
         assert heading(page) == "Sign out?"
     assert len(stand_in.provider.sessions) == 2
+    own = jwt.encode({**claims, "iss": stand_in.provider.issuer}, SECRET, "HS256")
+    for hint in (mine, own):
+        assert hint
+        await browser.get(end_session(stand_in, id_token_hint=hint))
+        assert [session.username for session in stand_in.provider.sessions] == ["bob"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import json
 import pytest
 from stand_in import SECRET, VERIFIER, StandIn, basic, error_of
 
-from clefstorm.testing import Browser, Clock, Provider
+from clefstorm.testing import Account, Browser, Clock, Provider
 
 
 async def test_a_code_becomes_tokens(browser: Browser, clock: Clock, stand_in: StandIn) -> None:
@@ -324,6 +324,22 @@ async def test_userinfo(browser: Browser, stand_in: StandIn) -> None:
     assert profile["preferred_username"] == "alice"
     assert profile["picture"].startswith("data:image/svg+xml")
     assert "email" not in profile
+
+
+def test_accounts_of_your_own() -> None:
+    """An account's claims go with the scope profile; what it lacks is left out, sub never."""
+    account = Account(username="zoe", password="hush", claims={"groups": ["staff"], "locale": "fr"})
+
+    assert account.sub != "zoe"
+    assert account.sub == Account(username="zoe", password="else").sub
+    assert account.claims_for(["openid", "email"]) == {"sub": account.sub}
+    assert account.claims_for(["openid", "profile"]) == {
+        "sub": account.sub,
+        "preferred_username": "zoe",
+        "groups": ["staff"],
+        "locale": "fr",
+    }
+    assert Account(username="zoe", password="hush", sub="given").sub == "given"
 
 
 async def test_access_tokens_expire(

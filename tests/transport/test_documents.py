@@ -60,6 +60,8 @@ class Provider:
             await self.gate.wait()
         except asyncio.CancelledError:
             self.given_up += 1
+            # Closing a connection takes some turns of the loop.
+            await settle()
             raise
         if isinstance(answer, Exception):
             raise answer

@@ -219,7 +219,7 @@ async def test_the_deadline_of_a_request_is_not_the_flows(serve: Serve) -> None:
             return error.code, response.status
         return "", 0
 
-    runner = AsyncRunner(timeout=0.05)
+    runner = AsyncRunner(timeout=1)
     assert await runner.run(flow(), deadline=20) == ("deadline_exceeded", 200)
 
 
