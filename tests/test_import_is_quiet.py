@@ -25,12 +25,10 @@ ALONE = {
 
 PROGRAM = """
 import asyncio, importlib, json, logging, sys, threading
+asyncio.BaseEventLoop.__init__ = lambda *arguments: sys.exit("an event loop was made")
 importlib.import_module(sys.argv[1])
 assert threading.active_count() == 1, threading.enumerate()
 assert not logging.getLogger().handlers, "logging was configured"
-assert asyncio._get_running_loop() is None
-policy = asyncio.get_event_loop_policy()
-assert policy._local._loop is None, "an event loop was made"
 json.dump(sorted(sys.modules), sys.stdout)
 """
 

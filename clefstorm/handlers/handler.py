@@ -92,7 +92,7 @@ class Handler(tornado.web.RequestHandler):
         """Pass: runs before the body is read. What takes forms checks for itself, or is exempt."""
 
     def prepare(self) -> Awaitable[None] | None:
-        # Both setters are public, but stand on HTTP1Connection and not on its interface.
+        # Public, but of HTTP1Connection and not of its interface.
         if (set_timeout := getattr(self.request.connection, "set_body_timeout", None)) is not None:
             set_timeout(BODY_SECONDS)
         length = self.request.headers.get("Content-Length", "")

@@ -19,6 +19,7 @@ from clefstorm.errors import ConfigurationError, RequestRefused, StoreUnavailabl
 from clefstorm.handlers.cookies import read_cookie
 from clefstorm.handlers.origin import is_navigation
 from clefstorm.handlers.pages import HEADERS, Page
+from clefstorm.handlers.problems import RETRY_AFTER
 from clefstorm.protocol.return_path import local_path
 from clefstorm.relying_party import RelyingParty
 from clefstorm.sessions import LoginSession
@@ -77,11 +78,12 @@ class UserMixin(tornado.web.RequestHandler):
 
     _clefstorm_user: Any = None
     _clefstorm_asked = False
+    _clefstorm_store_down = False
 
     async def prepare(self) -> None:
         """Load the user, then run the next class's ``prepare``.
 
-        When the store can't be reached nobody is let in: HTTPError 503.
+        When the store can't be reached nobody is let in: HTTPError 503 with Retry-After.
         """
         self._clefstorm_asked = True
         try:
@@ -89,6 +91,7 @@ class UserMixin(tornado.web.RequestHandler):
                 self, relying_party_of(self), active=self.counts_as_activity
             )
         except StoreUnavailable as error:
+            self._clefstorm_store_down = True
             raise tornado.web.HTTPError(503, f"code={error.code}") from error
         if self._clefstorm_user is not None:
             self.set_header("Cache-Control", "no-store")
@@ -98,8 +101,11 @@ class UserMixin(tornado.web.RequestHandler):
 
     def clear(self) -> None:
         super().clear()
-        if self._clefstorm_user is not None:  # an error page has a user too
+        # What an error page, which begins with this, has to say as well.
+        if self._clefstorm_user is not None:
             self.set_header("Cache-Control", "no-store")
+        if self._clefstorm_store_down:
+            self.set_header("Retry-After", RETRY_AFTER)
 
     @property
     def current_user(self) -> Any:

@@ -96,16 +96,25 @@ def build_refresh_request(
     return _token_request(token_endpoint, form, authentication)
 
 
-def _text(answer: Mapping[str, Any], name: str, *, required: bool = False) -> str | None:
+def _unusable(name: str) -> ProtocolViolation:
+    return ProtocolViolation(
+        "the token answer has a member of the wrong type or without a value",
+        code="token_answer_member",
+        name=name,
+    )
+
+
+def _text(answer: Mapping[str, Any], name: str) -> str | None:
     value = answer.get(name)
-    if value is None and not required:
-        return None
-    if not isinstance(value, str) or (required and not value):
-        raise ProtocolViolation(
-            "the token answer has a member of the wrong type or without a value",
-            code="token_answer_member",
-            name=name,
-        )
+    if value is not None and not isinstance(value, str):
+        raise _unusable(name)
+    return value
+
+
+def _required_text(answer: Mapping[str, Any], name: str) -> str:
+    value = _text(answer, name)
+    if not value:
+        raise _unusable(name)
     return value
 
 
@@ -117,13 +126,11 @@ def _lifetime(answer: Mapping[str, Any]) -> float | None:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 12:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1e12:
-        raise ProtocolViolation(
-            "expires_in is not a number of seconds", code="token_answer_member", name="expires_in"
-        )
+        raise _unusable("expires_in")
     return float(value)
 
 
-def _check_error(answer: Mapping[str, Any], secrets: Collection[str]) -> None:
+def _check_error(answer: Mapping[str, Any], secrets: Collection[str | None]) -> None:
     """Raise TokenRefused when the answer is an OAuth error (RFC 6749, section 5.2)."""
     error, description = answer.get("error"), answer.get("error_description")
     if not isinstance(error, str) or not error:
@@ -136,7 +143,7 @@ def _check_error(answer: Mapping[str, Any], secrets: Collection[str]) -> None:
 
 
 def read_token_response(
-    response: Response, *, now: float, secrets: Collection[str] = ()
+    response: Response, *, now: float, secrets: Collection[str | None] = ()
 ) -> Tokens:
     """Read the token endpoint's answer.
 
@@ -160,7 +167,7 @@ def read_token_response(
         )
     answer = read_json_object(response.body)
     _check_error(answer, secrets)
-    token_type = _text(answer, "token_type", required=True) or ""
+    token_type = _required_text(answer, "token_type")
     if token_type.lower() != "bearer":
         raise ProtocolViolation(
             "tokens of this type can't be used",
@@ -168,14 +175,10 @@ def read_token_response(
             expected="Bearer",
             got=token_type,
         )
-    access_token = _text(answer, "access_token", required=True) or ""
+    access_token = _required_text(answer, "access_token")
     if not _VSCHAR.fullmatch(access_token):
         # It goes into a header, where a newline would begin another one.
-        raise ProtocolViolation(
-            "an access token of characters that no header can carry",
-            code="token_answer_member",
-            name="access_token",
-        )
+        raise _unusable("access_token")
     lifetime = _lifetime(answer)
     return Tokens(
         access_token=access_token,

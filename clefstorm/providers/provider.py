@@ -200,7 +200,7 @@ class Provider(ABC):
         metadata = yield from self.metadata()
         request = build_code_request(metadata.token_endpoint, grant, self._authentication(metadata))
         response = yield from fetch(request)
-        secrets = (grant.code, grant.code_verifier, self.client_secret or "")
+        secrets = (grant.code, grant.code_verifier, self.client_secret)
         tokens = read_token_response(response, now=clock(), secrets=secrets)
         return (yield from self.identify(tokens, grant, clock=clock))
 
@@ -219,7 +219,7 @@ class Provider(ABC):
             metadata.token_endpoint, tokens.refresh_token, self._authentication(metadata)
         )
         response = yield from fetch(request)
-        secrets = (tokens.refresh_token, self.client_secret or "")
+        secrets = (tokens.refresh_token, self.client_secret)
         fresh = read_token_response(response, now=clock(), secrets=secrets)
         return replace(
             fresh,

@@ -246,11 +246,8 @@ class _SimpleClient:
                 either: tuple[Future[Any], ...] = (answer, attempt.ended)
                 await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
                 if not answer.done():
-                    # The answer's callback is already queued, if there is going to be one: none
-                    # comes when the other side resets the connection within a body.
-                    await asyncio.sleep(0)
-                    await asyncio.sleep(0)
-                if not answer.done():
+                    # An answer is handed over before its task ends. None is when we were closed,
+                    # or when the other side resets the connection within a body.
                     raise HTTPStreamClosedError("no answer will come")
                 return answer.result()
             finally:

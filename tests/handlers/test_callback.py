@@ -195,6 +195,15 @@ async def test_reloaded_callback_goes_to_its_page(login: Login) -> None:
     assert "Set-Cookie" not in page.headers
 
 
+async def test_script_is_told_in_json(login: Login, caplog: pytest.LogCaptureFixture) -> None:
+    """What no navigation asked for is answered in JSON."""
+    answer = await login.browser.fetch(f"{login.app_url}/auth/callback?state=wrong")
+    told = answer.json()
+    assert (answer.status, told["error"]) == (400, "state_invalid")
+    assert told["message"]
+    assert f"reference={told['reference']}" in caplog.text
+
+
 async def test_providers_html_is_text(login: Login) -> None:
     """An error from the provider with HTML in its text is shown as text."""
     page = await login.finish(

@@ -62,10 +62,18 @@ def stream(browser: Browser, app_url: str, http_server: Any) -> Callable[..., An
 Stream = Callable[..., Any]
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop run until it is so. No time passes, so a count is what ends it."""
+    for _ in range(100_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came to that")
+
+
 async def parked(rp: RelyingParty, count: int = 1) -> None:
     """Wait until so many connections are registered on the bus."""
-    while rp.bus.statistics().subscribers != count:
-        await asyncio.sleep(0)
+    await until(lambda: rp.bus.statistics().subscribers == count)
 
 
 async def idle_bus(rp: RelyingParty) -> None:
@@ -399,8 +407,7 @@ async def test_tabs_are_counted(
     async with stream(alice) as events:
         await events.next()
         assert tabs.of(key) == {"poll": 1, "sse": 1}
-    while "sse" in tabs.of(key):
-        await asyncio.sleep(0)
+    await until(lambda: "sse" not in tabs.of(key))
     assert tabs.of(key) == {"poll": 1}
     await rp.revoke(key)
     await polling
@@ -447,12 +454,10 @@ async def test_browser_that_leaves_leaves_nothing_behind(
     _, writer = await asyncio.open_connection("127.0.0.1", http_port)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: a\r\nCookie: {alice.cookie}\r\n\r\n".encode())
     await parked(rp)
-    while not tabs.by_session():
-        await asyncio.sleep(0)
+    await until(lambda: bool(tabs.by_session()))
     writer.close()
     await idle_bus(rp)
-    while tabs.by_session():
-        await asyncio.sleep(0)
+    await until(lambda: not tabs.by_session())
     assert [event for event, _ in presence(happenings)] == ["tab_opened", "tab_closed"]
     assert not [record for record in caplog.records if record.levelname != "INFO"]
 

@@ -207,7 +207,8 @@ async def test_unreachable_store_lets_nobody_in(
     alice = await sign_in()
     assert (await ask("/", headers=alice.headers())).code == 200
     rp.sessions = UnreachableStore()
-    assert (await ask("/", headers=alice.headers())).code == 503
+    answer = await ask("/", headers=alice.headers())
+    assert (answer.code, answer.headers["Retry-After"]) == (503, "5")
 
 
 @pytest.mark.parametrize(

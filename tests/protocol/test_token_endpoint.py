@@ -39,7 +39,7 @@ def grant() -> CodeGrant:
     return check_callback([("code", "the code&é")], PENDING, issuer=None, iss_required=False)
 
 
-def read(answer: Any, *, status: int = 200, secrets: tuple[str, ...] = ()) -> Tokens:
+def read(answer: Any, *, status: int = 200, secrets: tuple[str | None, ...] = ()) -> Tokens:
     body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
     return read_token_response(Response(status=status, body=body), now=NOW, secrets=secrets)
 
@@ -120,6 +120,7 @@ def test_answer() -> None:
         pytest.param({"expires_in": 0}, "expires_at", NOW, id="expires_at_once"),
         pytest.param({"expires_in": 1.5}, "expires_at", NOW + 1.5, id="expires_in_fraction"),
         pytest.param({"expires_in": "3600"}, "expires_at", NOW + 3600, id="expires_in_text"),
+        pytest.param({"expires_in": "9" * 12}, "expires_at", NOW + 1e12 - 1, id="expires_in_long"),
         pytest.param({"refresh_token": ...}, "refresh_token", None, id="no_refresh_token"),
         pytest.param({"refresh_token": None}, "refresh_token", None, id="refresh_token_null"),
         pytest.param({"refresh_token": ""}, "refresh_token", None, id="refresh_token_empty"),
@@ -189,6 +190,7 @@ def test_answers_of_real_providers(changes: dict[str, Any], member: str, value: 
                 ("other_digits", "\u0663"),
                 ("superscript", "\u00b2"),
                 ("long_text", "1" * 13),
+                ("absurd_text", "1" * 5000),
                 ("nan_text", "NaN"),
                 ("list", [3600]),
                 ("object", {}),
@@ -303,7 +305,7 @@ def test_description_that_quotes_a_secret() -> None:
     """A secret reaches no exception (DESIGN, law 4), if the provider quotes it at us too."""
     answer = {"error": "invalid_grant", "error_description": "unknown code c0de!"}
     with refusal(TokenRefused, "token_refused") as caught:
-        read(answer, status=400, secrets=("0ther", ""))
+        read(answer, status=400, secrets=("0ther", "", None))
     assert caught.value.evidence["error_description"] == "unknown code c0de!"
     with refusal(TokenRefused, "token_refused") as caught:
         read(answer, status=400, secrets=("0ther", "c0de"))

@@ -42,6 +42,7 @@ def test_begin() -> None:
     begun = begin(make(), prompt="login", login_hint="ann", ui_locales="de", max_age=5)
     sent = {name: value[0] for name, value in parse_qs(urlsplit(begun.url).query).items()}
     assert begun.url.startswith(f"{ISSUER}/authorize?")
+    assert sent["client_id"] == "app"
     assert sent["state"] == begun.state
     assert sent["nonce"] == begun.pending.nonce
     assert sent["scope"] == "openid profile email"
@@ -156,6 +157,8 @@ def test_configuration(changes: dict[str, Any], name: str, value: object) -> Non
         *(
             pytest.param({"scope": value}, "scope_invalid", id=f"scope_{label}")
             for label, value in [
+                ("number", 7),
+                ("none", None),
                 ("none_inside", ["openid", None]),
                 ("space_inside", ["openid email"]),
                 ("empty_inside", ["openid", ""]),
@@ -172,6 +175,14 @@ def test_configuration(changes: dict[str, Any], name: str, value: object) -> Non
             {"authorization_parameters": {"max_age": "x"}},
             "extra_parameter_reserved",
             id="extra_reserved",
+        ),
+        *(
+            pytest.param(
+                {"authorization_parameters": value},
+                "authorization_parameters_invalid",
+                id=f"extra_{type(value).__name__}",
+            )
+            for value in ("a=b", ["a"], None)
         ),
         pytest.param(
             {"authorization_parameters": {"x": 1}},

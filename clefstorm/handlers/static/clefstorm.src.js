@@ -2,7 +2,8 @@
 /*
  *   <script src="/auth/clefstorm.js" data-signed-out="/bye" async></script>
  *
- * on pages for signed-in users, and on no others. Its endpoints lie beside its own address.
+ * on pages for signed-in users, and on no others. Its endpoints lie beside its own address. A
+ * Content-Security-Policy has to allow 'self' for script-src and connect-src, and nothing more.
  *
  * One tab of a browser, the leader, holds the connection (Web Locks), because HTTP/1.1 gives six
  * to a site. The others hear of a logout through a BroadcastChannel, and replace a leader that
