@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterable
 from typing import Any, Final, TypeAlias
 
-from clefstorm.bus.timers import TIMED_OUT, Deadlines, Timeout, leave, seconds_of
+from clefstorm.bus.timers import TIMED_OUT, Deadlines, Slot, Timeout, leave, seconds_of
 from clefstorm.errors import BusClosed, BusError, BusTimeoutError, ConfigurationError
 
 # Each waiter has a plain Future of its own: a shared one, or a subclass, would lose the fast path
@@ -154,7 +154,8 @@ class Waiting:
             else:
                 self._waiters[key] = OrderedDict.fromkeys((entry, waiter))
         self._parked += 1
-        slot = outcome = None
+        slot: Slot | None = None
+        outcome: Any = None
         try:
             if timeout is not None:
                 slot = self._deadlines.enter(waiter, timeout)
@@ -202,7 +203,8 @@ class Waiting:
                 elif entry is not waiter:
                     waiters[key] = OrderedDict.fromkeys((entry, waiter))
         self._parked += 1
-        slot = outcome = None
+        slot: Slot | None = None
+        outcome: Any = None
         try:
             if seconds is not None:
                 slot = self._deadlines.enter(waiter, seconds)

@@ -6,6 +6,7 @@ LAW: holds and derives; does nothing by itself.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from clefstorm.keys import HS256Key, Key
 from clefstorm.registry import DEFAULT, async_connections
 from clefstorm.relying_party.outcomes import CookieNames, Happening
 from clefstorm.sealing import Sealer, secret_file
+
+_log = logging.getLogger("clefstorm.relying_party")
 
 Secret = str | bytes | Sequence[str | bytes] | None
 
@@ -92,7 +95,11 @@ class Setting:
             facts={name: str(value) for name, value in facts.items()},
         )
         for listener in self.listeners:
-            listener(happening)
+            try:
+                listener(happening)
+            except Exception:
+                # Who only watches must not stop a login, or a logout halfway through.
+                _log.exception("a listener failed at %s", event)
 
 
 def _secrets(secret: Secret, folder: Path) -> list[bytes]:

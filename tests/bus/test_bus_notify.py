@@ -462,6 +462,7 @@ def test_waiters_of_a_closed_loop_are_forgotten() -> None:
         tasks.append(asyncio.ensure_future(bus.waitforkey("key")))
         tasks.append(asyncio.ensure_future(bus.waitforkeys(["key", "other"])))
         tasks.append(asyncio.ensure_future(bus.waitforkey("never told")))
+        tasks.append(asyncio.ensure_future(bus.waitforkeys(["never", "told"])))
         bus.subscribe(["key"])
         await settle()
 

@@ -267,3 +267,16 @@ async def test_the_listeners_hear_what_happened_without_secrets(visitor) -> None
     ]
     for secret in (token, done.session_id, done.session.tokens.access_token, "the-code"):
         assert secret not in repr(heard)
+
+
+async def test_a_failing_listener_stops_no_logout(visitor, caplog) -> None:
+    """Who only watches can't keep a session alive: its failure is logged, and the rest goes on."""
+    await visitor.sign_in()
+
+    def broken(happening):
+        raise RuntimeError("the log is full")
+
+    visitor.relying_party.listeners.append(broken)
+    assert await visitor.relying_party.receive_logout(visitor.wire.logout_token(sub="alice")) == 1
+    assert await visitor.session() is None
+    assert "a listener failed at logout_received" in caplog.text
