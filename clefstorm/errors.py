@@ -209,7 +209,12 @@ class BusTimeoutError(BusError, TimeoutError):
         code: str | None = None,
         **evidence: object,
     ) -> None:
-        super().__init__(message, code=code, **evidence)
+        if code is not None or evidence:
+            super().__init__(message, code=code, **evidence)
+            return
+        # Thousands may end in one moment, so the usual one does the least.
+        Exception.__init__(self, message)
+        self.message, self.code, self.evidence = message, self.default_code, {}
 
 
 class BusClosed(BusError):

@@ -38,7 +38,7 @@ EC_CURVES: Mapping[str, tuple[str, ec.EllipticCurve]] = {
 }
 """For each ECDSA algorithm the one curve that it takes, with its name in a JWK (RFC 7518, 3.4)."""
 
-_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
+_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 # Bits. A smaller modulus is weak (RFC 7518, 3.3); a larger one, or a larger exponent, would only
 # make us work.

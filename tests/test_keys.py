@@ -339,8 +339,10 @@ REFUSED_JWKS = [
     pytest.param("RS256", {"alg": {}}, "jwk_alg", id="alg_object"),
     pytest.param("ES256", {"alg": "ES384"}, "jwk_alg", id="alg_of_another_curve"),
     pytest.param("EdDSA", {"alg": "ES256"}, "jwk_alg", id="alg_not_of_Ed25519"),
-    pytest.param("RS256", {"d": "AQAB"}, "jwk_private", id="private_rsa"),
-    pytest.param("RS256", {"p": "AQAB"}, "jwk_private", id="private_rsa_factor"),
+    *(
+        pytest.param("RS256", {name: "AQAB"}, "jwk_private", id=f"private_rsa_{name}")
+        for name in ("d", "p", "q", "dp", "dq", "qi", "oth")
+    ),
     pytest.param("ES256", {"d": "AQAB"}, "jwk_private", id="private_ec"),
     pytest.param("EdDSA", {"d": "AQAB"}, "jwk_private", id="private_okp"),
     pytest.param("RS256", {"k": "AQAB"}, "jwk_private", id="secret_in_rsa"),
@@ -407,6 +409,20 @@ def test_a_jwk_may_have_members_that_we_do_not_use(changes: dict[str, Any]) -> N
     """Members that are not understood are ignored (RFC 7517, 4)."""
     key = VerificationKey.from_jwk(good_jwk("RS256", **changes))
     assert key.verifies(MESSAGE, signing_key("RS256").sign(MESSAGE), alg="RS256")
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        pytest.param({"n": encoded((1 << 2047) + 1)}, id="modulus_of_2048_bits"),
+        pytest.param({"n": encoded((1 << 8191) + 1)}, id="modulus_of_8192_bits"),
+        pytest.param({"e": "Aw"}, id="exponent_three"),
+        pytest.param({"e": encoded((1 << 63) + 1)}, id="exponent_of_64_bits"),
+    ],
+)
+def test_the_smallest_and_the_largest_rsa_numbers_pass(numbers: dict[str, str]) -> None:
+    """2048 bits or more (RFC 7518, 3.3), and no more than we agree to reckon with."""
+    assert VerificationKey.from_jwk(good_jwk("RS256", **numbers)).algorithms == {"RS256"}
 
 
 def test_a_modulus_may_begin_with_a_zero_octet() -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import pytest
 from tornado.ioloop import IOLoop
 
+from clefstorm.keys import Key, generate_key
 from clefstorm.testing import clock as given_time
 from clefstorm.testing.browser import Browser
 from clefstorm.testing.clock import Clock
@@ -53,10 +55,19 @@ def _clock_of(request: pytest.FixtureRequest) -> Callable[[], float]:
     return clock
 
 
+@cache
+def _signing_key() -> Key:
+    """Return the RSA key of every ``provider`` fixture; a test has one, so that none share it.
+
+    Making one takes a tenth of a second, which a suite would wait for at each test.
+    """
+    return generate_key("RS256", kid="RS256-of-the-fixture")
+
+
 @pytest.fixture
 def provider(request: pytest.FixtureRequest, io_loop: IOLoop) -> Iterator[Provider]:
     """An embedded provider with its built-in users, running; clients are the test's to add."""
-    provider = Provider(clock=_clock_of(request))
+    provider = Provider(clock=_clock_of(request), signing_keys=[_signing_key()])
     io_loop.run_sync(provider.start)
     yield provider
     io_loop.run_sync(provider.stop)

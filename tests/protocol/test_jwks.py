@@ -90,6 +90,7 @@ def test_a_key_that_cannot_serve_is_left_out_and_the_rest_serves(unusable: Any) 
 )
 def test_a_document_that_is_no_jwks_is_refused(body: bytes, code: str) -> None:
     """Strict JSON, an object, an array of keys, not too many, one of use (RFC 7517, 5)."""
+    assert MOST_KEYS == 100
     assert len(read_jwks(document(jwk(), *[{}] * (MOST_KEYS - 1))).keys) == 1
     with pytest.raises(ProtocolViolation) as refusal:
         read_jwks(body)
@@ -99,8 +100,8 @@ def test_a_document_that_is_no_jwks_is_refused(body: bytes, code: str) -> None:
 def test_the_refusal_says_what_was_wrong_with_the_keys() -> None:
     """Whoever reads the log learns why no key served."""
     with pytest.raises(ProtocolViolation) as refusal:
-        read_jwks(document(jwk(use="enc"), {"kty": "oct", "k": "c2VjcmV0"}))
-    assert refusal.value.evidence == {"reasons": "jwk_use, jwk_symmetric"}
+        read_jwks(document(jwk(use="enc"), {"kty": "oct", "k": "c2VjcmV0"}, "key"))
+    assert refusal.value.evidence == {"reasons": "jwk_use, jwk_symmetric, jwk_not_object"}
 
 
 def test_candidates_have_the_kid_and_permit_the_alg() -> None:

@@ -146,7 +146,7 @@ async def test_back_after_a_logout_shows_no_signed_in_page(chromium_browser, dem
     page = await sign_in(await chromium_browser.new_context(), demo)
     await page.goto(f"{demo.application}/bye")
     await page.go_back()
-    await wait_until_tabs_listen(page, browsers=1)
+    await expect(page.locator("#log li", has_text="A tab listens")).to_have_count(2)
     await sign_out_at_the_provider(await chromium_browser.new_context(), demo)
     await assert_all_leave(demo, page)
     await page.go_back()

@@ -45,6 +45,7 @@ class Site:
     """One server, reached as 127.0.0.1 and as localhost: two sites."""
 
     port: int
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     heard: list[dict[str, str]] = field(default_factory=list)
     to_send: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
@@ -121,6 +122,7 @@ class _Bytes(_Echo):
 
 class _Wait(_Echo):
     async def get(self) -> None:
+        self.site.arrived.set()
         await self.site.left.wait()
 
     def on_connection_close(self) -> None:
@@ -436,7 +438,7 @@ async def test_no_server(browser: Browser) -> None:
 async def test_leaving_closes_the_connection(browser: Browser, site: Site) -> None:
     """A request that is cancelled is left, as by closing the tab: the server notices."""
     waiting = asyncio.ensure_future(browser.fetch(f"{site.here}/wait"))
-    await browser.get(f"{site.here}/echo")
+    await site.arrived.wait()
     assert not site.left.is_set()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -450,7 +452,6 @@ async def test_timeout(site: Site) -> None:
     async with Browser(timeout=0.05) as browser:
         with pytest.raises(DeadlineExceeded):
             await browser.get(f"{site.here}/wait")
-    await site.left.wait()
 
 
 async def test_stream(browser: Browser, site: Site) -> None:

@@ -167,6 +167,23 @@ async def test_rotation(browser: Browser, stand_in: StandIn, provider: Provider)
     await stand_in.claims((await stand_in.tokens(browser))["id_token"])
 
 
+async def test_given_keys(tmp_path: Path, http_client: AsyncHTTPClient) -> None:
+    """signing_keys are used instead of new ones, until a folder has kept others."""
+    first, second = (generate_key("RS256", kid=kid) for kid in ("first", "second"))
+
+    async def kids(**options: Any) -> list[str]:
+        async with Provider(**options) as provider:
+            body = (await get(http_client, f"{provider.issuer}/jwks")).body
+            return [key["kid"] for key in json.loads(body)["keys"]]
+
+    assert await kids(signing_keys=[first]) == ["first"]
+    assert await kids(signing_keys=[first], path=tmp_path) == ["first"]
+    assert await kids(signing_keys=[second], path=tmp_path) == ["first"]
+    [made] = await kids()
+    assert made.startswith("RS256-")
+    assert await kids() != [made]
+
+
 async def test_jwks_is_public(http_client: AsyncHTTPClient, provider: Provider) -> None:
     """The JWKS holds no private member (RFC 7518, 6.2.2 and 6.3.2)."""
     provider.add_client("ec", "s", id_token_signed_response_alg="ES256")

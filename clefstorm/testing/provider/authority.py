@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from clefstorm.errors import ConfigurationError
+from clefstorm.keys import Key
 from clefstorm.protocol.jwt import build_jwt
 from clefstorm.testing.provider.accounts import Account, demo_accounts
 from clefstorm.testing.provider.back_channel import BackChannel, Delivery
@@ -78,6 +79,7 @@ class Authority:
         access_token_lifetime: float,
         refresh_token_lifetime: float,
         id_token_lifetime: float,
+        signing_keys: Sequence[Key],
         ca_certs: str | None,
     ) -> None:
         people = demo_accounts() if users is None else tuple(users)
@@ -87,7 +89,7 @@ class Authority:
         self.clock = clock
         self.id_token_lifetime = id_token_lifetime
         self.store = ProviderStore(path, clock=clock)
-        self.keys = SigningKeys(self.store)
+        self.keys = SigningKeys(self.store, given=signing_keys)
         self.grants = TokenGrants(
             self.store,
             clock=clock,

@@ -12,7 +12,7 @@ import errno
 import ipaddress
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -20,6 +20,7 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
 from clefstorm.errors import ConfigurationError
+from clefstorm.keys import Key
 from clefstorm.testing.provider import admin, end_session, endpoints, sign_in, web
 from clefstorm.testing.provider.accounts import Account
 from clefstorm.testing.provider.authority import Authority
@@ -83,9 +84,10 @@ class Provider(Authority):
     are alice, bob, carol and dave (accounts.demo_accounts), and ``demo_accounts`` None shows
     buttons that sign in without a password for those, and for nobody of your own. ``clock`` gives
     epoch seconds. With the folder ``path``, keys, sessions and tokens survive a restart; clients
-    are registered anew at each. Lifetimes are seconds. ``ca_certs`` is a file of the CAs that
-    vouch for https clients, None the system's. ``dangerous_listen_anywhere`` lifts the rule of
-    loopback: never on a network where somebody else is.
+    are registered anew at each. Lifetimes are seconds. ``signing_keys`` (clefstorm.keys, with a
+    kid) are used where no others were kept; what is missing is made. ``ca_certs`` is a file of
+    the CAs that vouch for https clients, None the system's. ``dangerous_listen_anywhere`` lifts
+    the rule of loopback: never on a network where somebody else is.
 
     Raises ConfigurationError: ``not_loopback``, ``provider_file_unreadable``.
     """
@@ -102,6 +104,7 @@ class Provider(Authority):
         access_token_lifetime: float = 3600.0,
         refresh_token_lifetime: float = 14 * 86400.0,
         id_token_lifetime: float = 3600.0,
+        signing_keys: Sequence[Key] = (),
         ca_certs: str | None = None,
         dangerous_listen_anywhere: bool = False,
     ) -> None:
@@ -117,6 +120,7 @@ class Provider(Authority):
             access_token_lifetime=access_token_lifetime,
             refresh_token_lifetime=refresh_token_lifetime,
             id_token_lifetime=id_token_lifetime,
+            signing_keys=signing_keys,
             ca_certs=ca_certs,
         )
 

@@ -7,6 +7,7 @@ Source: OpenID Connect Core 1.0, section 10.1.1; RFC 7517.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from clefstorm.keys import (
@@ -27,13 +28,19 @@ _KINDS = {"RS256": RS256Key, "PS256": PS256Key, "ES256": ES256Key, "EdDSA": EdDS
 
 
 class SigningKeys:
-    """Keys of every algorithm that a client was registered for, and always RS256."""
+    """Keys of every algorithm that a client was registered for, and always RS256.
 
-    def __init__(self, store: ProviderStore) -> None:
+    They are those of the store when it has any, else ``given`` ones, to which more are added.
+    """
+
+    def __init__(self, store: ProviderStore, *, given: Sequence[Key]) -> None:
         self._store = store
         self._keys: list[Key] = [
             _KINDS[kept["alg"]](private_key=kept["pem"], kid=kept["kid"]) for kept in store.keys
         ]
+        if given and not self._keys:
+            self._keys.extend(given)
+            self._keep()
 
     def ensure(self, alg: str) -> None:
         """Make a key of this algorithm unless there is one (RSA takes a tenth of a second)."""
@@ -68,6 +75,9 @@ class SigningKeys:
 
     def _add(self, alg: str) -> None:
         self._keys.append(generate_key(alg, kid=f"{alg}-{secrets.token_hex(4)}"))
+        self._keep()
+
+    def _keep(self) -> None:
         self._store.keys = [
             {"alg": key.alg, "kid": key.kid or "", "pem": key.to_pem().decode()}
             for key in self._keys
