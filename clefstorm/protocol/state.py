@@ -63,9 +63,7 @@ def check_state(state: str, keys: Sequence[Key], *, authorization_server: str, n
     ``state_other_provider`` (begun with another authorization server).
     """
     try:
-        claims = verify_jwt(
-            state, KeySet.of(keys), algorithms=frozenset(key.alg for key in keys)
-        )
+        claims = verify_jwt(state, KeySet.of(keys), algorithms=frozenset(key.alg for key in keys))
         found = State(
             a=text_claim(claims, "a", required=True),
             as_=text_claim(claims, "as", required=True),

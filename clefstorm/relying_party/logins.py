@@ -30,7 +30,7 @@ from clefstorm.relying_party.pending import LoginTicket, PendingLogins, state_na
 from clefstorm.relying_party.setting import Setting
 from clefstorm.sessions import LoginSession, SessionStore, new_session_id, session_key
 
-OnLogin = Callable[[LoginSession], Mapping[str, Any] | None | Awaitable[Mapping[str, Any] | None]]
+OnLogin = Callable[[LoginSession], Mapping[str, Any] | Awaitable[Mapping[str, Any] | None] | None]
 
 
 class Logins:
