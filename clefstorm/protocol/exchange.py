@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar, Union
 from urllib.parse import urlsplit, urlunsplit
 
-from clefstorm.errors import ProtocolViolation
-
 if TYPE_CHECKING:
     from clefstorm.protocol.jwks import KeySet
     from clefstorm.protocol.metadata import ProviderMetadata
@@ -94,28 +92,4 @@ def fetch(request: Request) -> Flow[Response]:
     answer = yield request
     if not isinstance(answer, Response):
         raise TypeError(f"a Request is answered with a Response, not {type(answer).__name__}")
-    return answer
-
-
-def metadata_of(issuer: str) -> Flow[ProviderMetadata]:
-    """Return the issuer's metadata from wherever the driver keeps it."""
-    from clefstorm.protocol.metadata import ProviderMetadata
-
-    answer = yield MetadataWanted(issuer)
-    if not isinstance(answer, ProviderMetadata):
-        raise TypeError("MetadataWanted is answered with ProviderMetadata")
-    return answer
-
-
-def keys_of(jwks_uri: str | None, kid: str | None) -> Flow[KeySet]:
-    """Return the provider's keys from wherever the driver keeps them."""
-    from clefstorm.protocol.jwks import KeySet
-
-    if jwks_uri is None:
-        raise ProtocolViolation(
-            "the provider signs tokens but publishes no keys (jwks_uri)", code="jwks_uri_missing"
-        )
-    answer = yield KeysWanted(jwks_uri, kid)
-    if not isinstance(answer, KeySet):
-        raise TypeError("KeysWanted is answered with a KeySet")
     return answer

@@ -13,6 +13,7 @@ from typing import Any
 
 from clefstorm.errors import ProtocolViolation
 from clefstorm.keys import Key, VerificationKey
+from clefstorm.protocol.exchange import Flow, KeysWanted
 from clefstorm.protocol.strict_json import read_json_object
 
 MOST_KEYS = 100
@@ -83,3 +84,19 @@ def read_jwks(body: bytes) -> KeySet:
             reasons=", ".join(refused),
         )
     return KeySet(tuple(usable))
+
+
+def keys_of(jwks_uri: str | None, kid: str | None) -> Flow[KeySet]:
+    """A flow that returns a provider's keys from wherever its driver keeps them.
+
+    ``kid`` is the key id that the token names, None when it names none. Raises
+    ProtocolViolation (``jwks_uri_missing``) when the provider says nowhere where its keys are.
+    """
+    if jwks_uri is None:
+        raise ProtocolViolation(
+            "the provider signs tokens but publishes no keys (jwks_uri)", code="jwks_uri_missing"
+        )
+    answer = yield KeysWanted(jwks_uri, kid)
+    if not isinstance(answer, KeySet):
+        raise TypeError("KeysWanted is answered with a KeySet")
+    return answer

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from clefstorm.errors import ConfigurationError, ProtocolViolation
-from clefstorm.protocol.exchange import Request, Response
+from clefstorm.protocol.exchange import Flow, MetadataWanted, Request, Response
 from clefstorm.protocol.strict_json import read_json_object
 
 LARGEST_DOCUMENT = 256 * 1024
@@ -217,3 +217,11 @@ def read_metadata(response: Response, *, issuer: str) -> ProviderMetadata:
         authorization_response_iss_parameter_supported=iss_parameter,
         document=document,
     )
+
+
+def metadata_of(issuer: str) -> Flow[ProviderMetadata]:
+    """A flow that returns the issuer's metadata from wherever its driver keeps it."""
+    answer = yield MetadataWanted(issuer)
+    if not isinstance(answer, ProviderMetadata):
+        raise TypeError("MetadataWanted is answered with ProviderMetadata")
+    return answer

@@ -15,13 +15,13 @@ from clefstorm.errors import ConfigurationError, ProtocolViolation
 from clefstorm.keys import HS256Key
 from clefstorm.protocol.authorization import CodeGrant
 from clefstorm.protocol.end_session import build_end_session_url
-from clefstorm.protocol.exchange import Flow, fetch, keys_of, metadata_of
+from clefstorm.protocol.exchange import Flow, fetch
 from clefstorm.protocol.id_token import IDToken, check_id_token, check_refreshed_id_token
 from clefstorm.protocol.identity import Identity, build_userinfo_request, read_userinfo
-from clefstorm.protocol.jwks import KeySet
+from clefstorm.protocol.jwks import KeySet, keys_of
 from clefstorm.protocol.jwt import ASYMMETRIC, HMAC, read_jwt_header, verify_jwt
 from clefstorm.protocol.logout_token import LogoutNotice, check_logout_token
-from clefstorm.protocol.metadata import ProviderMetadata, check_issuer, check_url
+from clefstorm.protocol.metadata import ProviderMetadata, check_issuer, check_url, metadata_of
 from clefstorm.protocol.token_endpoint import Tokens
 from clefstorm.providers.provider import Clock, Provider, SignedIn
 

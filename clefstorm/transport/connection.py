@@ -85,8 +85,8 @@ class AsyncConnection:
         Raises ConfigurationError for a request of another origin or one that HTTP can't carry,
         ConnectFailed (codes ``name_unresolved``, ``connect_refused``, ``connect_failed``,
         ``tls_refused``, ``answer_broken``, ``connection_closed``), DeadlineExceeded
-        (``connect_deadline``, ``deadline_exceeded``) and AnswerTooLarge (``answer_too_large``,
-        ``headers_too_large``).
+        (``connect_deadline``, ``deadline_exceeded``), AnswerTooLarge (``answer_too_large``,
+        ``headers_too_large``), and TransportError (``client_failed``) for what nobody foresaw.
         """
         body = _Body(request.max_bytes)
         wire = self._build(request, body)
@@ -122,8 +122,12 @@ class AsyncConnection:
         if self._authorization is not None:
             headers["authorization"] = self._authorization
         for name, value in request.headers.items():
-            if not _TOKEN.fullmatch(name) or not _FIELD_VALUE.fullmatch(value):
-                raise ConfigurationError("not an HTTP header", code="header_invalid", name=name)
+            if not _TOKEN.fullmatch(name):
+                raise ConfigurationError("not the name of an HTTP header", code="header_invalid")
+            if not _FIELD_VALUE.fullmatch(value):
+                raise ConfigurationError(
+                    "not the value of an HTTP header", code="header_invalid", name=name
+                )
             headers[name.lower()] = value
         content = request.body
         if content is None and request.method in ("POST", "PUT", "PATCH"):

@@ -13,11 +13,9 @@ from clefstorm.protocol.exchange import (
     Response,
     done,
     fetch,
-    keys_of,
-    metadata_of,
 )
-from clefstorm.protocol.jwks import KeySet
-from clefstorm.protocol.metadata import ProviderMetadata
+from clefstorm.protocol.jwks import KeySet, keys_of
+from clefstorm.protocol.metadata import ProviderMetadata, metadata_of
 
 METADATA = ProviderMetadata(
     issuer="https://id.example",

@@ -24,9 +24,9 @@ from clefstorm.protocol.exchange import (
     Flow,
     Request,
     fetch,
-    keys_of,
-    metadata_of,
 )
+from clefstorm.protocol.jwks import keys_of
+from clefstorm.protocol.metadata import metadata_of
 from clefstorm.transport import AsyncRunner
 from clefstorm.transport.runner import MOST_CONNECTIONS
 
