@@ -62,8 +62,10 @@ def arguments() -> argparse.Namespace:
         epilog="Open the printed address in two browsers. Ctrl-C stops both servers. "
         "Delete the folder to begin anew.",
     )
-    parser.add_argument("--port", type=int, help="port of the application (kept; at first 8300)")
-    parser.add_argument("--provider-port", type=int, help="port of the provider (kept; 8301)")
+    parser.add_argument("--port", type=port_number, help="the application's (kept; at first 8300)")
+    parser.add_argument(
+        "--provider-port", type=port_number, help="the provider's (kept; at first 8301)"
+    )
     parser.add_argument(
         "--folder",
         type=Path,
@@ -72,6 +74,13 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--verbose", action="store_true", help="log each request")
     return parser.parse_args()
+
+
+def port_number(text: str) -> int:
+    """Read a port from the command line."""
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text} is not a port (1 to 65535)")
+    return int(text)
 
 
 def is_free(port: int) -> bool:
@@ -91,15 +100,20 @@ def choose_ports(options: argparse.Namespace) -> tuple[int, int]:
     The provider knows the application by its address, so the ports are kept with the sessions.
     """
     file = options.folder / "ports.json"
-    kept = json.loads(file.read_text()) if file.exists() else {}
+    try:
+        kept = json.loads(file.read_text()) if file.exists() else {}
+    except ValueError:
+        sys.exit(f"{file} is broken: delete it, and the demo chooses ports anew.")
     free = (port for port in range(8300, 9000) if is_free(port))
     application = options.port or kept.get("application") or next(free)
     provider = options.provider_port or kept.get("provider") or next(free)
+    if application == provider:
+        sys.exit("The application and its provider need a port each.")
     for port in (application, provider):
         if not is_free(port):
             sys.exit(
                 f"Port {port} is in use: is the demo running already? If not, choose others:\n\n"
-                "    ./run demo --port 9000 --provider-port 9001"
+                "    ./run demo --folder .demo2 --port 9000 --provider-port 9001"
             )
     file.write_text(json.dumps({"application": application, "provider": provider}))
     return application, provider
@@ -201,6 +215,10 @@ def tell_the_log(relying_party: clefstorm.RelyingParty) -> None:
     """Publish what happens in the relying party on the bus, for the live log of the page."""
     loop, running = asyncio.get_running_loop(), set()
 
+    async def publish(entry: dict[str, Any]) -> None:
+        with contextlib.suppress(clefstorm.BusClosed):  # the server stops
+            await relying_party.bus.publish("log", entry)
+
     def listener(happening: Any) -> None:
         entry = {
             "at": time.strftime("%H:%M:%S", time.localtime(happening.at)),
@@ -208,7 +226,7 @@ def tell_the_log(relying_party: clefstorm.RelyingParty) -> None:
             "words": WORDS.get(happening.event, happening.event.replace("_", " ")),
             "facts": dict(happening.facts),
         }
-        task = loop.create_task(relying_party.bus.publish("log", entry))
+        task = loop.create_task(publish(entry))
         running.add(task)
         task.add_done_callback(running.discard)
 
@@ -216,7 +234,7 @@ def tell_the_log(relying_party: clefstorm.RelyingParty) -> None:
 
 
 def make_application(
-    port: int, provider: Provider, folder: Path
+    port: int, provider: Provider, folder: Path, *, verbose: bool
 ) -> tuple[tornado.web.Application, clefstorm.RelyingParty]:
     """Return the application: these lines are what an application of your own needs too."""
     here = f"http://127.0.0.1:{port}"
@@ -240,6 +258,7 @@ def make_application(
     with relying_party.bus.subscribe(["log"]) as news:
         begin = news.position
     tell_the_log(relying_party)
+    quiet: dict[str, Any] = {} if verbose else {"log_function": lambda handler: None}
     application = tornado.web.Application(
         [
             (r"/", Home),
@@ -255,18 +274,23 @@ def make_application(
         xsrf_cookies=True,
         xsrf_cookie_name=f"_xsrf_{port}",  # ports of one host share their cookies
         template_loader=tornado.template.DictLoader(PAGES),
-        log_function=None if logging.getLogger().level <= logging.INFO else lambda handler: None,
+        **quiet,
     )
     return application, relying_party
 
 
 async def serve(options: argparse.Namespace) -> None:
     """Run both servers until they are stopped."""
-    options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        options.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        sys.exit(f"The folder {options.folder} can't be used: {error.strerror}.")
     port, provider_port = choose_ports(options)
     provider = Provider(port=provider_port, path=options.folder / "provider")
     await provider.start()
-    application, relying_party = make_application(port, provider, options.folder)
+    application, relying_party = make_application(
+        port, provider, options.folder, verbose=options.verbose
+    )
     server = tornado.httpserver.HTTPServer(application)
     server.listen(port, address="127.0.0.1")
     print(
@@ -368,7 +392,8 @@ clefstorm <small>demo</small>
 {% block main %}
 <section class="card">
 <h1>You are signed out</h1>
-<p class="soft">The session has ended, here and in every other tab that was open on it.</p>
+<p class="soft">The session has ended, here and in every other tab that was open on it. The provider
+may still know you: then signing in again takes one tap and no question.</p>
 <a class="button key" href="/">Back to the start</a>
 </section>
 {% end %}

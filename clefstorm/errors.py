@@ -9,6 +9,7 @@
     │   ├── AuthorizationRefused  at the callback: access_denied, login_required, …
     │   └── TokenRefused          at the token endpoint: invalid_grant, invalid_client, …
     ├── ProtocolViolation         the provider broke the rules: a check failed
+    │   └── DocumentViolation     its metadata or keys can't be used: no word about a token
     ├── TransportError            no usable answer arrived
     │   ├── ConnectFailed         refused, unresolved, TLS broken (also a ConnectionError)
     │   ├── DeadlineExceeded      too slow (also a TimeoutError)
@@ -35,10 +36,14 @@ from collections.abc import Mapping
 _LONGEST_EVIDENCE = 200
 
 
+def _one_line(text: str) -> str:
+    """The text without what could forge a line of a log, or hide one."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
 def _printable(value: object) -> str:
-    """One line of at most 200 characters, so that nobody can forge lines of a log."""
-    text = value if isinstance(value, str) else repr(value)
-    text = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    """One line of at most 200 characters."""
+    text = _one_line(value if isinstance(value, str) else repr(value))
     return text if len(text) <= _LONGEST_EVIDENCE else text[: _LONGEST_EVIDENCE - 1] + "…"
 
 
@@ -65,7 +70,8 @@ class ClefStormError(Exception):
 
     def __str__(self) -> str:
         facts = ", ".join(f"{name}: {value}" for name, value in self.evidence.items())
-        return f"{self.message} [{self.code}]" + (f" ({facts})" if facts else "")
+        # An application's own text may hold a user's name, and that name a forged line of a log.
+        return f"{_one_line(self.message)} [{self.code}]" + (f" ({facts})" if facts else "")
 
 
 class ConfigurationError(ClefStormError):
@@ -135,6 +141,12 @@ class ProtocolViolation(ClefStormError):
     """The provider broke the rules: a document, an answer or a token failed a check."""
 
     default_code = "protocol_violation"
+
+
+class DocumentViolation(ProtocolViolation):
+    """The provider's metadata or keys can't be had or used; a token was not judged yet."""
+
+    default_code = "document_violation"
 
 
 class TransportError(ClefStormError):

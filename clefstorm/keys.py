@@ -22,7 +22,6 @@ from typing import Any
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from jwt.exceptions import InvalidKeyError
 
 from clefstorm.errors import ConfigurationError
 from clefstorm.jws import ALGORITHMS, EC_CURVES, PublicKey, algorithms_of
@@ -45,10 +44,10 @@ class HS256Key(Key):
     def __init__(self, secret: str | bytes, *, kid: str | None = None) -> None:
         super().__init__(kid=kid)
         try:
-            self._secret: bytes = ALGORITHMS[self.alg].prepare_key(secret)
-        except (InvalidKeyError, TypeError, UnicodeEncodeError):
+            self._secret = secret.encode() if isinstance(secret, str) else secret
+        except UnicodeEncodeError:
             self._secret = b""
-        if not self._secret or _is_jwk(self._secret):
+        if not isinstance(self._secret, bytes) or not self._secret or _is_of_a_pair(self._secret):
             raise ConfigurationError(
                 f"{type(self).__name__} needs a secret: text or bytes, not empty, no PEM, no JWK",
                 code="key_invalid",
@@ -78,9 +77,11 @@ class HS256Key(Key):
         raise ConfigurationError(f"{self!r} is a secret: it has no PEM form", code="key_secret")
 
 
-def _is_jwk(secret: bytes) -> bool:
+def _is_of_a_pair(secret: bytes) -> bool:
+    """True for a PEM, an OpenSSH line and a JWK, public or private."""
     text = secret.strip()
-    return text.startswith(b"{") and text.endswith(b"}") and b'"kty"' in text
+    is_jwk = text.startswith(b"{") and text.endswith(b"}") and b'"kty"' in text
+    return is_jwk or text.startswith((b"-----BEGIN ", b"ssh-", b"ecdsa-sha2-"))
 
 
 class HS384Key(HS256Key):

@@ -39,6 +39,13 @@ def public_pem(alg: str, owner: str = "provider") -> bytes:
     )
 
 
+def public_ssh(alg: str) -> bytes:
+    private = serialization.load_pem_private_key(signing_key(alg).to_pem(), None)
+    return private.public_key().public_bytes(
+        serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+    )
+
+
 def pem_of(private: Any, password: bytes | None = None) -> bytes:
     return private.private_bytes(
         serialization.Encoding.PEM,
@@ -130,8 +137,9 @@ def test_a_short_secret_warns(kind: type[HS256Key], length: int) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         kind("s" * length)
-    with pytest.warns(UserWarning, match=f"has {length - 1} bytes"):
+    with pytest.warns(UserWarning, match=f"has {length - 1} bytes") as warned:
         key = kind("s" * (length - 1))
+    assert warned[0].filename == __file__, "it points at whoever gave the secret"
     assert VerificationKey.of(key).verifies(MESSAGE, key.sign(MESSAGE), alg=key.alg)
 
 
@@ -142,22 +150,38 @@ def test_a_short_secret_warns(kind: type[HS256Key], length: int) -> None:
         pytest.param(lambda: b"", id="empty_bytes"),
         pytest.param(lambda: None, id="none"),
         pytest.param(lambda: "\ud800" * 64, id="not_utf8"),
+        pytest.param(lambda: 64, id="number"),
         pytest.param(lambda: public_pem("RS256"), id="public_pem"),
         pytest.param(lambda: public_pem("RS256").decode(), id="public_pem_text"),
+        pytest.param(lambda: b"\n " + public_pem("RS256"), id="public_pem_in_space"),
         pytest.param(lambda: signing_key("ES256").to_pem(), id="private_pem"),
+        pytest.param(lambda: public_ssh("EdDSA"), id="ssh"),
+        pytest.param(lambda: public_ssh("ES256"), id="ssh_ecdsa"),
         pytest.param(lambda: json.dumps(signing_key("RS256").to_jwk()), id="jwk"),
-        pytest.param(
-            lambda: f"\n {signing_key('ES256').to_jwk()} ".replace("'", '"'), id="jwk_in_space"
-        ),
+        pytest.param(lambda: f" {json.dumps(signing_key('ES256').to_jwk())}\n", id="jwk_in_space"),
     ],
 )
 def test_what_is_no_secret_is_refused_as_one(secret: Callable[[], Any]) -> None:
     """A public key used as a secret would let everybody sign (RFC 8725, 2.1)."""
-    for good in ("a secret of thirty-two characters", '{braces are "kty" no key}}}}}}}}}!'):
-        HS256Key(good)
+    for good in (
+        "a secret of thirty-two characters",
+        '{"kty" in braces that do not close',
+        '"kty" without braces that open..}',
+        "{braces without its name, closing}",
+        b"\x30\x82" + bytes(range(60)),
+    ):
+        assert HS256Key(good).can_sign
     with pytest.raises(ConfigurationError) as refusal:
         HS256Key(secret())
     assert refusal.value.code == "key_invalid"
+
+
+def pem_of_the_future() -> bytes:
+    """A public key of a scheme that nobody has heard of: Ed25519's, under another number."""
+    der = base64.b64decode("".join(public_pem("EdDSA").decode().splitlines()[1:-1]))
+    assert b"\x2b\x65\x70" in der
+    unknown = base64.encodebytes(der.replace(b"\x2b\x65\x70", b"\x2b\x65\x7f"))
+    return b"-----BEGIN PUBLIC KEY-----\n" + unknown + b"-----END PUBLIC KEY-----\n"
 
 
 def small_rsa() -> bytes:
@@ -171,6 +195,7 @@ def small_rsa() -> bytes:
         pytest.param(lambda: RS256Key("garbage"), id="public_garbage"),
         pytest.param(lambda: RS256Key(private_key="garbage"), id="private_garbage"),
         pytest.param(lambda: RS256Key("gärbage"), id="not_ascii"),
+        pytest.param(lambda: EdDSAKey(pem_of_the_future()), id="unsupported"),
         pytest.param(lambda: RS256Key(12), id="not_text"),
         pytest.param(lambda: RS256Key(signing_key("RS256").to_pem()), id="private_as_public"),
         pytest.param(lambda: RS256Key(private_key=public_pem("RS256")), id="public_as_private"),
@@ -235,6 +260,7 @@ def test_generate_key_knows_no_other_algorithm(alg: str) -> None:
     with pytest.raises(ConfigurationError) as refusal:
         generate_key(alg)
     assert refusal.value.code == "alg_unknown"
+    assert set(refusal.value.evidence["expected"].split(", ")) == set(ALGORITHMS)
 
 
 def test_no_repr_shows_a_key() -> None:

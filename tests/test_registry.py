@@ -129,6 +129,8 @@ def test_add_connection() -> None:
     assert registry["default"] is client
     assert client.alias == "default"
     registry.add_connection("default", client)
+    registry.add_connection("other", build_client("z", OPENID))
+    assert list(registry) == ["default", "other"]
     another = build_client("y", OPENID)
     registry.add_connection("default", another)
     assert registry["default"] is another

@@ -101,7 +101,12 @@ class CallbackHandler(Handler):
 def _seconds(value: str | None) -> int | None:
     if value is None:
         return None
-    if not (value.isascii() and value.isdigit() and int(value[:12]) <= LARGEST_MAX_AGE):
+    if not (
+        value.isascii()
+        and value.isdigit()
+        and len(value) <= len(str(LARGEST_MAX_AGE))
+        and int(value) <= LARGEST_MAX_AGE
+    ):
         raise RequestRefused("max_age is no number of seconds", code="max_age_malformed")
     return int(value)
 

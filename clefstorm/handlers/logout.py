@@ -107,7 +107,9 @@ class BackchannelLogoutHandler(Handler):
         problem = problem_of(error, status=status)
         if not isinstance(error, ClefStormError) or isinstance(error, StoreUnavailable):
             return problem
-        return replace(problem, status=problem.status if problem.status in (413, 415) else 400)
+        # The words for people speak of signing in; here a provider's log wants the fault.
+        status = problem.status if problem.status in (413, 415) else 400
+        return replace(problem, status=status, text=error.message)
 
     def problem_json(self, problem: Problem) -> bytes:
         # The form of RFC 6749, section 5.2, with our code and reference beside it.

@@ -125,13 +125,17 @@ START_AGAIN: Mapping[str, str] = {"Sign in": "login", "Home": "../"}
 """Links of a page of ours; relative, so that they hold behind a proxy that cuts a prefix."""
 
 
+# Without prompt the provider would send the same account again, and ask nothing.
+_ANOTHER_ACCOUNT = {"Sign in with another account": "login?prompt=login", "Home": "../"}
+
+
 def problem_html(problem: Problem) -> bytes:
     """Return the page that shows a problem, with a link to start again."""
     return Page(
         title=problem.title,
         lines=(problem.text, problem.advice),
         quote=problem.quote,
-        links=START_AGAIN,
+        links=_ANOTHER_ACCOUNT if problem.code == "login_denied" else START_AGAIN,
         code=problem.code,
         reference=problem.reference,
     ).html()

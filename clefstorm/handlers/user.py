@@ -69,8 +69,8 @@ class UserMixin(tornado.web.RequestHandler):
     ``class Home(UserMixin, RequestHandler)``.
 
     ``current_user`` is then a LoginSession, or None. A subclass with a ``prepare`` of its own
-    awaits ``super().prepare()`` first. Pages with a user are sent with ``Cache-Control: no-store``
-    unless the handler sets another value. ``counts_as_activity`` False is for handlers that only
+    awaits ``super().prepare()`` first. Its pages are sent with ``Cache-Control: no-store`` unless
+    the handler sets another value. ``counts_as_activity`` False is for handlers that only
     wait, such as polls: they don't put off the session's idle end.
     """
 
@@ -93,8 +93,8 @@ class UserMixin(tornado.web.RequestHandler):
         except StoreUnavailable as error:
             self._clefstorm_store_down = True
             raise tornado.web.HTTPError(503, f"code={error.code}") from error
-        if self._clefstorm_user is not None:
-            self.set_header("Cache-Control", "no-store")
+        # A stranger's copy neither: Back would show it to the user who has signed in since.
+        self.set_header("Cache-Control", "no-store")
         following = super().prepare()
         if following is not None:
             await following
@@ -102,7 +102,7 @@ class UserMixin(tornado.web.RequestHandler):
     def clear(self) -> None:
         super().clear()
         # What an error page, which begins with this, has to say as well.
-        if self._clefstorm_user is not None:
+        if self._clefstorm_asked:
             self.set_header("Cache-Control", "no-store")
         if self._clefstorm_store_down:
             self.set_header("Retry-After", RETRY_AFTER)

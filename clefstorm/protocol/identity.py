@@ -14,6 +14,9 @@ from clefstorm.errors import ProtocolViolation, ProviderError
 from clefstorm.protocol.exchange import Request, Response
 from clefstorm.protocol.strict_json import read_json_object
 
+LARGEST_PROFILE = 64 * 1024
+"""Bytes of a userinfo answer: it is kept with the session and read at every request."""
+
 # What the id token says of itself can't be replaced by what userinfo says.
 _OF_THE_TOKEN = frozenset(
     {"iss", "sub", "aud", "azp", "exp", "iat", "nbf", "jti", "nonce", "auth_time", "acr", "amr",
@@ -41,6 +44,7 @@ def build_userinfo_request(userinfo_endpoint: str, access_token: str) -> Request
         method="GET",
         url=userinfo_endpoint,
         headers={"Accept": "application/json", "Authorization": f"Bearer {access_token}"},
+        max_bytes=LARGEST_PROFILE,
     )
 
 

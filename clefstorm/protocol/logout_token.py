@@ -35,8 +35,9 @@ class LogoutNotice:
     """A provider's word, checked, that sessions have ended; times in epoch seconds.
 
     ``sid``: that session, which is ``sub``'s where sub is given. Without sid: all of ``sub``.
-    One of the two is never None. ``exp`` is when the token, ``jti`` of ``iss``, can be forgotten
-    (add the leeway); without an exp of its own it is the one that stood in for it.
+    One of the two is never None. ``all_of_sub``: all of ``sub`` although a sid is named, for a
+    provider that means it so. ``forget_at`` is when the token, ``jti`` of ``iss``, can be
+    forgotten, because it would be refused as expired from then on.
     """
 
     iss: str
@@ -44,7 +45,8 @@ class LogoutNotice:
     sid: str | None
     jti: str
     iat: float
-    exp: float
+    forget_at: float
+    all_of_sub: bool = False
 
 
 def check_logout_token(
@@ -91,7 +93,7 @@ def check_logout_token(
     if "nonce" in claims:
         raise ProtocolViolation("a logout token with a nonce", code="nonce_prohibited")
     jti = text_claim(claims, "jti", required=True)
-    return LogoutNotice(iss=iss, sub=sub, sid=sid, jti=jti, iat=iat, exp=exp)
+    return LogoutNotice(iss=iss, sub=sub, sid=sid, jti=jti, iat=iat, forget_at=exp + leeway)
 
 
 def has_logout_event(claims: Mapping[str, Any]) -> bool:

@@ -20,6 +20,9 @@ from clefstorm.protocol.strict_json import read_json_object
 
 _VSCHAR = re.compile(r"[\x20-\x7e]+")  # RFC 6749, appendix A.12
 
+LARGEST_TOKEN_ANSWER = 256 * 1024
+"""Bytes of an answer with tokens: they are kept with the session and read at every request."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
@@ -68,6 +71,7 @@ def _token_request(
             **headers,
         },
         body=urlencode({**form, **fields}).encode("ascii"),
+        max_bytes=LARGEST_TOKEN_ANSWER,
     )
 
 

@@ -73,9 +73,8 @@ class OAuth2Provider(Provider):
     ) -> Flow[CodeGrant]:
         """Judge a callback; without a configured issuer, ``iss`` is compared by its origin."""
         iss = callback_parameter(parameters, "iss")
-        known = self._endpoints.issuer or iss in (None, self.issuer)
         # Else the code of another provider could be lured to this one (RFC 9700, section 4.4).
-        if not known and not str(iss).startswith(f"{self.issuer}/"):
+        if iss is not None and iss != self.issuer and not iss.startswith(f"{self.issuer}/"):
             raise RequestRefused(
                 "the answer is from another provider than the one that was asked",
                 code="iss_mismatch",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from clefstorm.errors import ConfigurationError, ProtocolViolation
-from clefstorm.keys import HS256Key
+from clefstorm.keys import HS256Key, VerificationKey
 from clefstorm.protocol.authorization import CodeGrant
 from clefstorm.protocol.end_session import build_end_session_url
 from clefstorm.protocol.exchange import Flow, fetch
@@ -51,7 +51,7 @@ class OpenIDProvider(Provider):
     logout_token_exp_required: bool = True
     logout_sid_means_all: bool = False
     leeway: float = 60.0
-    _secret_keys: KeySet = field(init=False, repr=False, default=KeySet(()))
+    _secret_key: VerificationKey | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
         # A class with slots is made anew, which breaks super() without arguments.
@@ -85,7 +85,8 @@ class OpenIDProvider(Provider):
                     "an HMAC algorithm needs a client_secret", code="client_secret_missing", got=alg
                 )
             # Made now, so that a secret too short for it is told of once, and not at a login.
-            object.__setattr__(self, "_secret_keys", KeySet.of([HS256Key(self.client_secret)]))
+            secret_key = VerificationKey.of(HS256Key(self.client_secret))
+            object.__setattr__(self, "_secret_key", secret_key)
 
     def _check_switches(self) -> None:
         trusted = self.trusted_audiences
@@ -186,9 +187,7 @@ class OpenIDProvider(Provider):
             exp_required=self.logout_token_exp_required,
             leeway=self.leeway,
         )
-        if self.logout_sid_means_all and notice.sub is not None:
-            return replace(notice, sid=None)
-        return notice
+        return replace(notice, all_of_sub=self.logout_sid_means_all and notice.sub is not None)
 
     def _verified(self, token: str) -> Flow[tuple[Mapping[str, Any], Mapping[str, Any]]]:
         header = read_jwt_header(token)
@@ -209,8 +208,9 @@ class OpenIDProvider(Provider):
                 expected=", ".join(sorted(algorithms)),
                 got=header["alg"],
             )
-        if header["alg"] in HMAC:
-            keys = self._secret_keys
+        if self._secret_key is not None:
+            # The one secret, whatever its owner calls it.
+            keys = KeySet((replace(self._secret_key, kid=header.get("kid")),))
         else:
             keys = yield from keys_of(metadata.jwks_uri, header.get("kid"))
         return header, verify_jwt(token, keys, algorithms=algorithms)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -18,12 +19,14 @@ from clefstorm.errors import (
     ClefStormError,
     ConfigurationError,
     RequestRefused,
+    StoreUnavailable,
 )
 from clefstorm.protocol.authorization import SILENT_REFUSALS, callback_parameter
 from clefstorm.protocol.return_path import local_path
 from clefstorm.protocol.state import check_browser, check_state
 from clefstorm.providers import SignedIn
 from clefstorm.providers.provider import LOGIN_LIFETIME
+from clefstorm.registry import DEFAULT
 from clefstorm.relying_party.endings import Endings
 from clefstorm.relying_party.outcomes import LoginDeclined, LoginDone, LoginStart
 from clefstorm.relying_party.pending import LoginTicket, PendingLogins, state_name
@@ -75,6 +78,7 @@ class Logins:
         """
         names, cookies = self._setting.cookies, cookies or {}
         path = local_path(return_to)
+        alias = DEFAULT if alias is None else alias
         client = self._setting.client(alias)
         begun = await client.begin_login(
             self._setting.state_keys(client)[0],
@@ -86,13 +90,13 @@ class Logins:
         )
         held = cookies.get(names.session)
         ticket = LoginTicket(
-            alias=client.alias,
+            alias=alias,
             pending=begun.pending,
             return_to=path,
             previous=session_key(held) if held else None,
         )
         logins = PendingLogins(self._setting.sealer, prefix=names.login)
-        self._setting.record("login_started", alias=client.alias)
+        self._setting.record("login_started", alias=alias)
         return LoginStart(
             url=begun.url,
             cookie_name=logins.cookie_name(begun.state),
@@ -140,19 +144,25 @@ class Logins:
             grant = await client.check_callback(parameters, ticket.pending)
         except AuthorizationRefused as error:
             if ticket.pending.prompt == "none" and error.error in SILENT_REFUSALS:
-                self._setting.record("login_declined", alias=client.alias, error=error.error)
+                self._setting.record("login_declined", alias=ticket.alias, error=error.error)
                 return LoginDeclined(error=error.error, return_to=ticket.return_to, clear=clear)
             raise
         signed_in = await client.redeem(grant)
         session_id = new_session_id()
-        session = self._new_session(session_id, client.alias, signed_in, ticket, state)
+        session = self._new_session(session_id, signed_in, ticket, state)
         session = await self._store.create(await self._accept(session))
         # form_post brings no session cookie, so the ticket remembers which one there was.
         held = cookies.get(names.session)
-        for key in {ticket.previous, session_key(held) if held else None} - {None, session.key}:
-            await self._endings.one(str(key), "replaced")
+        try:
+            for key in {ticket.previous, session_key(held) if held else None} - {None}:
+                await self._endings.one(str(key), "replaced")
+        except StoreUnavailable:
+            # The browser gets an error and no cookie, so nobody must hold the new one either.
+            with suppress(StoreUnavailable):
+                await self._endings.one(session.key, "login_failed")
+            raise
         self._setting.record(
-            "signed_in", alias=client.alias, session=session.key[:8], sub=session.sub
+            "signed_in", alias=ticket.alias, session=session.key[:8], sub=session.sub
         )
         return LoginDone(
             session=session,
@@ -200,12 +210,12 @@ class Logins:
         )
 
     def _new_session(
-        self, session_id: str, alias: str, signed_in: SignedIn, ticket: LoginTicket, state: str
+        self, session_id: str, signed_in: SignedIn, ticket: LoginTicket, state: str
     ) -> LoginSession:
         now = self._setting.clock()
         return LoginSession(
             key=session_key(session_id),
-            alias=alias,
+            alias=ticket.alias,
             iss=signed_in.identity.iss,
             sub=signed_in.identity.sub,
             sid=signed_in.sid,

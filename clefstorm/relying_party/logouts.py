@@ -22,9 +22,9 @@ from clefstorm.relying_party.pending import read_logout, write_logout
 from clefstorm.relying_party.setting import Setting
 from clefstorm.sessions import LoginSession, SessionStore, session_key
 
-TOMBSTONE = 86400.0
-"""Seconds for which a logout is remembered against logins that it has overtaken."""
-_REMEMBER_AFTER_EXP = 120.0
+TOMBSTONE = 3 * LOGIN_LIFETIME
+"""Seconds for which a logout is remembered against logins that it has overtaken; not longer, for
+a provider may keep its sid when the user signs in again."""
 
 
 class Logouts:
@@ -86,23 +86,24 @@ class Logouts:
         if await self._store.peek(f"jti:{digest}") is not None:
             self._setting.record("logout_repeated", alias=client.alias)
             return 0
-        ended = await self._revoke(notice)
-        self._setting.record("logout_received", alias=client.alias, ended=len(ended))
-        await self._endings.all(ended, "backchannel")
+        self._setting.record("logout_received", alias=client.alias)
+        ended = await self._endings.end(self._revoke(notice), "backchannel")
         # Remembered only now: a crash before this line leaves a token that works again.
-        await self._store.put_once(f"jti:{digest}", expires=notice.exp + _REMEMBER_AFTER_EXP)
+        await self._store.put_once(f"jti:{digest}", expires=notice.forget_at)
         return len(ended)
 
     async def _revoke(self, notice: LogoutNotice) -> list[LoginSession]:
         until = self._setting.clock() + TOMBSTONE
+        ended: list[LoginSession] = []
         if notice.sid is not None:
-            return await self._store.revoke_sid(
+            ended = await self._store.revoke_sid(
                 notice.iss, notice.sid, sub=notice.sub, reason="backchannel", until=until
             )
-        # Without sid a checked notice has a sub.
-        return await self._store.revoke_sub(
-            notice.iss, notice.sub or "", issued=notice.iat, reason="backchannel", until=until
-        )
+        if notice.sub is not None and (notice.sid is None or notice.all_of_sub):
+            ended += await self._store.revoke_sub(
+                notice.iss, notice.sub, issued=notice.iat, reason="backchannel", until=until
+            )
+        return ended
 
     def _client_for(self, logout_token: str) -> AsyncClient:
         """Choose the alias that a logout token claims to be for; the check comes after."""

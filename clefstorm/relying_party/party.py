@@ -7,6 +7,7 @@ Source: OpenID Connect Core 1.0; RP-Initiated and Back-Channel Logout 1.0; RFC 9
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -90,6 +91,7 @@ class RelyingParty:
         )
         self._started = False
         self._prune_at = 0.0
+        self._pruning: asyncio.Task[None] | None = None
 
     # -- configuration -----------------------------------------------------------------------
 
@@ -158,7 +160,7 @@ class RelyingParty:
         StoreUnavailable; whatever it raises, no session of anybody is touched.
         """
         self._start()
-        await self._prune_sometimes()
+        self._prune_sometimes()
         return await self._logins.finish(parameters, cookies=cookies)
 
     # -- sessions ---------------------------------------------------------------------------
@@ -178,7 +180,11 @@ class RelyingParty:
         now = self.clock()
         # Not at each request: a tenth of the idle time is exact enough and spares the writer.
         if now - session.seen >= min(_TOUCH_EVERY, session.idle / 10):
-            await self.sessions.touch(session.key, now)
+            try:
+                await self.sessions.touch(session.key, now)
+            except StoreUnavailable as error:
+                # What could be read need not wait for what can't be written.
+                self.record("touch_failed", code=error.code)
         return session
 
     async def read_session(self, key: str) -> LoginSession | None:
@@ -219,11 +225,10 @@ class RelyingParty:
         self._start()
         now = self.clock()
         # Whole seconds, as providers write iat: a login of this very second is let through.
-        ended = await self.sessions.revoke_sub(
+        revoking = self.sessions.revoke_sub(
             iss, sub, issued=float(int(now)), reason=reason, until=now + TOMBSTONE
         )
-        await self._endings.all(ended, reason)
-        return len(ended)
+        return len(await self._endings.end(revoking, reason))
 
     # -- logout -----------------------------------------------------------------------------
 
@@ -285,16 +290,17 @@ class RelyingParty:
             self._started = True
             self.sessions.start(self._endings.elsewhere)
 
-    async def _prune_sometimes(self) -> None:
-        """Drop what has expired. Only logins make the store grow, so they tidy up too."""
+    def _prune_sometimes(self) -> None:
+        """Drop what has expired. Only logins make the store grow, so they see to it."""
         now = self.clock()
-        if now < self._prune_at:
-            return
-        self._prune_at = now + _PRUNE_EVERY
+        if now >= self._prune_at and (self._pruning is None or self._pruning.done()):
+            self._prune_at = now + _PRUNE_EVERY
+            self._pruning = asyncio.get_running_loop().create_task(self._prune())
+
+    async def _prune(self) -> None:
         try:
             await self.sessions.prune()
         except StoreUnavailable as error:
-            # The login itself will say so, if it still holds then.
             self.record("prune_failed", code=error.code)
 
     async def close(self) -> None:
@@ -303,6 +309,9 @@ class RelyingParty:
         Those of ``clefstorm.configure`` stay open: they belong to the registry.
         """
         await self._refresher.close()
+        await self._endings.close()
+        if self._pruning is not None:
+            await self._pruning
         await self.bus.close()
         await self.sessions.close()
         for client in self._setting.given_clients:

@@ -19,7 +19,9 @@ from clefstorm.protocol.authorization import PendingLogin
 from clefstorm.sealing import Sealer
 
 MOST_PENDING = 6
-"""Logins that one browser may have open; with a long return path they still fit into 8 kB."""
+"""Logins that one browser may have open."""
+MOST_PENDING_BYTES = 5000
+"""Bytes of their cookies: many servers take no more than 8 kB of headers, for all cookies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,10 +96,16 @@ class PendingLogins:
         record = _open(self._sealer, value, purpose="login", context=_digest(state))
         if record is None:
             return None
-        alias, return_to, previous = (record.pop(n) for n in ("alias", "return_to", "previous"))
+        try:
+            alias, return_to, previous = (
+                record.pop(name) for name in ("alias", "return_to", "previous")
+            )
+            pending = PendingLogin(**record)  # type: ignore[arg-type]
+        except (KeyError, TypeError):
+            return None  # sealed by another version of us
         return LoginTicket(
             alias=str(alias),
-            pending=PendingLogin(**record),  # type: ignore[arg-type]
+            pending=pending,
             return_to=str(return_to),
             previous=None if previous is None else str(previous),
         )
@@ -110,7 +118,13 @@ class PendingLogins:
             return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 16 else 0
 
         ours = sorted((name for name in cookies if name.startswith(self._prefix)), key=began)
-        return tuple(ours[: max(0, len(ours) - MOST_PENDING + 1)])
+        kept, size = len(ours), 0
+        for place, name in enumerate(reversed(ours)):
+            size += len(name) + len(cookies[name])
+            if place >= MOST_PENDING - 1 or size > MOST_PENDING_BYTES:
+                kept = place
+                break
+        return tuple(ours[: len(ours) - kept])
 
 
 def write_logout(sealer: Sealer, state: str, *, return_to: str) -> str:

@@ -10,15 +10,18 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 from clefstorm.client import AsyncClient
 from clefstorm.errors import (
     DeadlineExceeded,
+    DocumentViolation,
     ProtocolViolation,
     SessionConflict,
     SessionEnded,
+    StoreUnavailable,
     TokenRefused,
     TransportError,
 )
@@ -81,7 +84,10 @@ class Refresher:
             current = await self._read(session.key)
             if current.tokens != session.tokens:
                 return current
-            if await self._store.put_once(name, value=holder, expires=self._clock() + LEASE):
+            # Looked at first, because putting is a write, and all who wait do it again and again.
+            if await self._store.peek(name) is None and await self._store.put_once(
+                name, value=holder, expires=self._clock() + LEASE
+            ):
                 break
             if self._clock() > give_up:
                 raise DeadlineExceeded(
@@ -97,13 +103,16 @@ class Refresher:
             return await self._call(current)
         finally:
             renewing.cancel()
-            # Not take(): if our lease ran out it may be another's by now.
-            await self._store.extend(name, value=holder, expires=self._clock())
+            # Not take(): if our lease ran out it may be another's by now. A store that fails
+            # here must not hide the result; the lease ends by itself.
+            with suppress(StoreUnavailable):
+                await self._store.extend(name, value=holder, expires=self._clock())
 
     async def _renew(self, name: str, holder: str) -> None:
         while True:
             await asyncio.sleep(_RENEW)
-            await self._store.extend(name, value=holder, expires=self._clock() + LEASE)
+            with suppress(StoreUnavailable):
+                await self._store.extend(name, value=holder, expires=self._clock() + LEASE)
 
     async def _read(self, key: str) -> LoginSession:
         session = await self._store.read(key)
@@ -127,6 +136,9 @@ class Refresher:
         identity = Identity(iss=session.iss, sub=session.sub, claims=session.claims)
         try:
             identity = await client.identify_refreshed(tokens, identity)
+        except (TransportError, DocumentViolation):
+            # The rotated refresh token must not be lost because the keys can't be had just now.
+            tokens = replace(tokens, id_token=None)
         except ProtocolViolation as error:
             # An id token that speaks of somebody else: Core 12.2 leaves no other end.
             await self._end(session.key, "refresh_refused")
@@ -135,9 +147,6 @@ class Refresher:
                 code="refreshed_id_token_refused",
                 reason=error.code,
             ) from None
-        except TransportError:
-            # The rotated refresh token must not be lost because the keys can't be had just now.
-            tokens = replace(tokens, id_token=None)
         tokens = replace(tokens, id_token=tokens.id_token or session.tokens.id_token)
         while True:
             try:

@@ -34,7 +34,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from clefstorm.errors import ClefStormError, ConfigurationError, ProtocolViolation
+from clefstorm.errors import (
+    ClefStormError,
+    ConfigurationError,
+    DocumentViolation,
+    ProtocolViolation,
+)
 from clefstorm.protocol.exchange import Request, Response
 from clefstorm.protocol.jwks import KeySet, read_jwks
 from clefstorm.protocol.metadata import ProviderMetadata, discovery_request, read_metadata
@@ -99,6 +104,7 @@ class _Document(Generic[V]):
         self._clock = clock
         self._lifetime = lifetime
         self._value: V | None = None
+        self._failure: ClefStormError | None = None  # of the last fetch
         self._stale_at = self._dead_at = self._retry_at = 0.0
         self._flight: _Flight | None = None
         self._begun = self._landed = 0  # Numbers of flights, so that order needs no clock.
@@ -141,13 +147,13 @@ class _Document(Generic[V]):
         return self._flight
 
     async def _fly(self, number: int, begun_at: float) -> None:
+        failure: ClefStormError | None = None
         try:
             value, life = await self._fetch()
+        except ProtocolViolation as error:
+            failure = DocumentViolation(error.message, code=error.code, **error.evidence)
         except ClefStormError as error:
-            self._retry_at = self._clock() + RETRY
-            if self._value is not None:
-                _log.warning("a provider's document is not renewed: %s", error)
-            raise
+            failure = error
         else:
             self._value = value
             self._stale_at = begun_at + (self._lifetime if life is None else life)
@@ -157,6 +163,12 @@ class _Document(Generic[V]):
             if self._flight is not None and self._flight.number == number:
                 self._flight = None
                 self._landed = number
+        self._failure = failure
+        if failure is not None:
+            self._retry_at = self._clock() + RETRY
+            if self._value is not None:
+                _log.warning("a provider's document is not renewed: %s", failure)
+            raise failure
 
 
 class _KeyDocument(_Document[KeySet]):
@@ -182,8 +194,13 @@ class _KeyDocument(_Document[KeySet]):
         # Only a fetch that began after the question answers it.
         while not keys.knows(kid) and self._landed <= asked:
             if self._flight is None and not self._may_fetch(kid):
-                return keys
+                if self._failure is None:
+                    return keys
+                break
             keys = await self._refetched()
+        if not keys.knows(kid) and self._failure is not None:
+            # Nobody can say that the kid is unknown as long as the keys can't be had.
+            raise self._failure.with_traceback(None)
         if not keys.knows(kid):
             self._missed[hash(kid)] = self._clock()
             self._missed.move_to_end(hash(kid))
@@ -235,7 +252,7 @@ class DocumentCache:
         self._keys: OrderedDict[str, _KeyDocument] = OrderedDict()
 
     async def metadata(self, issuer: str) -> ProviderMetadata:
-        """Return the issuer's checked metadata. Raises TransportError or ProtocolViolation."""
+        """Return the issuer's checked metadata. Raises TransportError or DocumentViolation."""
         document = self._metadata.get(issuer)
         if document is None:
             document = _Document(lambda: self._fetch_metadata(issuer), self._clock, self._lifetime)
@@ -245,7 +262,8 @@ class DocumentCache:
     async def keys(self, jwks_uri: str, kid: str | None) -> KeySet:
         """Return the key set, which may still not know ``kid``; None asks for no certain key.
 
-        Raises TransportError or ProtocolViolation when no set can be had at all.
+        Raises TransportError or DocumentViolation when no set can be had at all, or when the
+        kid is unfamiliar and the set can't be renewed just now.
         """
         document = self._keys.get(jwks_uri)
         if document is None:

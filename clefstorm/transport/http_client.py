@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
 import socket
 import ssl
 from dataclasses import dataclass
@@ -45,7 +44,7 @@ _UNBOUNDED = 1 << 62
 def tls_context(verify: bool | str) -> ssl.SSLContext:
     """Return the one TLS context for a ``verify`` setting: at least TLS 1.2.
 
-    True trusts what the system trusts, a path trusts the CA certificates of that file or folder
+    True trusts what the system trusts, a path trusts the CA certificates of that file
     alone, False trusts everybody: never in production. A file is read once a process. Raises
     ConfigurationError when it can't be used.
     """
@@ -62,8 +61,6 @@ def tls_context(verify: bool | str) -> ssl.SSLContext:
             context.verify_mode = ssl.CERT_NONE
         return context
     try:
-        if os.path.isdir(verify):
-            return ssl.create_default_context(capath=verify)
         return ssl.create_default_context(cafile=verify)
     except OSError as error:
         raise ConfigurationError(

@@ -259,9 +259,9 @@ async def test_other_methods_use_nothing_up(login: Login, method: str) -> None:
             "token_refused",
             id="invalid_client",
         ),
-        pytest.param("jwks", Answer(status=500), "kid_unknown", id="jwks_500"),
-        pytest.param("jwks", Answer(body=b"rubbish"), "kid_unknown", id="jwks_rubbish"),
-        pytest.param("jwks", Answer(body={"keys": []}), "kid_unknown", id="jwks_empty"),
+        pytest.param("jwks", Answer(status=500), "jwks_status", id="jwks_500"),
+        pytest.param("jwks", Answer(body=b"rubbish"), "json_invalid", id="jwks_rubbish"),
+        pytest.param("jwks", Answer(body={"keys": []}), "jwks_no_usable_key", id="jwks_empty"),
     ],
 )
 async def test_provider_faults_at_the_callback(

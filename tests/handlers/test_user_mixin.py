@@ -215,7 +215,7 @@ async def test_unreachable_store_lets_nobody_in(
     ("path", "signed_in", "expected"),
     [
         pytest.param("/", True, "no-store", id="page_with_user"),
-        pytest.param("/", False, None, id="page_without_user"),
+        pytest.param("/", False, "no-store", id="page_without_user"),
         pytest.param("/broken", True, "no-store", id="error_page_with_user"),
         pytest.param("/cached", True, "private, max-age=60", id="handler_says_otherwise"),
     ],
@@ -223,7 +223,8 @@ async def test_unreachable_store_lets_nobody_in(
 async def test_pages_with_a_user_are_not_stored(
     ask: Ask, sign_in: SignIn, path: str, signed_in: bool, expected: str | None
 ) -> None:
-    """Pages with a user are no-store by default (DESIGN section 5)."""
+    """Pages that know users are no-store by default (DESIGN section 5), the stranger's copy too:
+    Back would show it to somebody who is signed in by then."""
     alice = await sign_in()
     answer = await ask(path, headers=alice.headers() if signed_in else {})
     assert answer.headers.get("Cache-Control") == expected

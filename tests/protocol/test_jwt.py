@@ -106,6 +106,13 @@ def test_a_key_that_cannot_sign_builds_nothing() -> None:
     assert refusal.value.code == "key_cannot_sign"
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_what_json_does_not_have_is_not_signed(number: float) -> None:
+    """Others would refuse it as we do (RFC 8259, 6)."""
+    with pytest.raises(ValueError, match="JSON"):
+        build_jwt({"exp": number}, signing_key("ES256"))
+
+
 def test_the_very_bytes_are_verified() -> None:
     """The signature is over the text that came, not over one made again (RFC 7515, 5.2)."""
     header, payload = b'{"kid":"k1",\r\n "alg":"ES256"}', b'{"b":1,\r\n   "a":"\\u00e9"}'

@@ -59,7 +59,7 @@ def test_a_logout_token_becomes_a_notice() -> None:
         sid="08a5019c",
         jti="bWJq",
         iat=NOW - 1,
-        exp=NOW + 120,
+        forget_at=NOW + 120 + 60,
     )
 
 
@@ -185,7 +185,7 @@ def test_two_minutes_stand_in_for_exp_where_the_switch_says_so() -> None:
     claims = changed({"exp": None, "iat": NOW})
     edge = NOW + LIFE_WITHOUT_EXP + 60
     notice = check(claims, exp_required=False, now=edge - 0.1)
-    assert notice.exp == NOW + 120
+    assert notice.forget_at == edge
     with pytest.raises(ProtocolViolation) as refusal:
         check(claims, exp_required=False, now=edge)
     assert refusal.value.code == "token_expired"

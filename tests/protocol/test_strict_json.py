@@ -28,7 +28,11 @@ from clefstorm.protocol.strict_json import DEEPEST, read_json, read_json_object
         pytest.param(r'"\u0000"', "\0", id="escaped_null"),
         pytest.param('{"a": {"a": 1}, "b": [{"a": 2}]}', None, id="same_name_elsewhere"),
         pytest.param("[" + "9" * 64 + "]", [int("9" * 64)], id="64_digits"),
+        pytest.param("[0." + "1" * 62 + "]", [float("0." + "1" * 62)], id="64_characters"),
         pytest.param("[" * DEEPEST + "]" * DEEPEST, None, id="deepest"),
+        pytest.param(
+            "[" + '{"a":[]},' * 40 + "[" * 31 + "]" * 31 + "]", None, id="deepest_and_wide"
+        ),
         pytest.param('{"a":' * DEEPEST + "1" + "}" * DEEPEST, None, id="deepest_objects"),
         pytest.param("[" + "[]," * 500 + "[]]", None, id="wide"),
         pytest.param(json.dumps("[{" * 500), "[{" * 500, id="brackets_in_text"),
@@ -93,6 +97,7 @@ REFUSED = [
     pytest.param(b"[" * (DEEPEST + 1), "json_too_deep", id="too_deep"),
     pytest.param(b'{"a":' * (DEEPEST + 1), "json_too_deep", id="objects_too_deep"),
     pytest.param(b"[" * 1_000_000, "json_too_deep", id="a_million_deep"),
+    pytest.param(b"[" + b"[]," * 40 + b"[" * DEEPEST, "json_too_deep", id="too_deep_after_wide"),
     pytest.param(b'["\\"",' + b"[" * DEEPEST, "json_too_deep", id="too_deep_after_escapes"),
     pytest.param(b'["\\\\",' + b"[" * DEEPEST, "json_too_deep", id="too_deep_after_backslash"),
 ]
@@ -107,6 +112,11 @@ def test_what_is_no_json_is_refused(raw: bytes, code: str) -> None:
     with pytest.raises(ProtocolViolation) as refusal:
         read_json(raw)
     assert refusal.value.code == code
+
+
+def test_the_depth_is_bounded_at_32() -> None:
+    """As deep as any document of a provider goes, and far from what a parser can follow."""
+    assert DEEPEST == 32
 
 
 def test_a_text_that_is_no_unicode_is_refused() -> None:

@@ -337,6 +337,7 @@ def test_pinned_hmac() -> None:
     wire = Wire(key=HS256Key(SECRET))
     assert sign_in(wire, provider).identity.sub == "ann"
     assert not [ask for ask in wire.asks if isinstance(ask, KeysWanted)]
+    assert sign_in(Wire(key=HS256Key(SECRET, kid="theirs")), provider).identity.sub == "ann"
     with refusal(ProtocolViolation, "signature_invalid"):
         sign_in(Wire(key=HS256Key("another-secret-of-thirty-two-chars")), provider)
     with refusal(ProtocolViolation, "alg_not_allowed"):
@@ -532,14 +533,13 @@ def test_check_logout_refused(changes: dict[str, Any], code: str) -> None:
 def test_logout_switches() -> None:
     """A provider's switches: no exp, a sid that means all, its clock's leeway."""
     lax = make(logout_token_exp_required=False)
-    assert (
-        drive(lax.check_logout(logout_token(exp=...), clock=clock), Wire()).result.exp == NOW + 120
-    )
+    notice = drive(lax.check_logout(logout_token(exp=...), clock=clock), Wire()).result
+    assert notice.forget_at == NOW + 120 + 60
     everywhere = make(logout_sid_means_all=True)
     notice = drive(everywhere.check_logout(logout_token(), clock=clock), Wire()).result
-    assert (notice.sub, notice.sid) == ("ann", None)
+    assert (notice.sub, notice.sid, notice.all_of_sub) == ("ann", "s1", True)
     notice = drive(everywhere.check_logout(logout_token(sub=...), clock=clock), Wire()).result
-    assert (notice.sub, notice.sid) == (None, "s1")
+    assert (notice.sub, notice.sid, notice.all_of_sub) == (None, "s1", False)
     with refusal(ProtocolViolation, "token_expired"):
         drive(make(leeway=0).check_logout(logout_token(exp=NOW), clock=clock), Wire())
 

@@ -201,6 +201,9 @@ def test_configuration(changes: dict[str, Any], name: str, value: object) -> Non
             for label, value in [("path", "/bye"), ("http", "http://app.example/"), ("number", 1)]
         ),
         pytest.param(
+            {"trusted_audiences": None}, "trusted_audiences_invalid", id="trusted_audiences_none"
+        ),
+        pytest.param(
             {"trusted_audiences": "other-app"},
             "trusted_audiences_invalid",
             id="trusted_audiences_text",

@@ -35,6 +35,7 @@ class Wire:
         self.refresh_tokens: dict[str, dict[str, Any]] = {}
         self.requests: list[str] = []
         self.token_status = 200
+        self.kid: str | None = None
         self.refreshed_claims: dict[str, Any] | None = None
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         self.provider = OpenIDProvider(
@@ -102,7 +103,7 @@ class Wire:
         return Response(status=200, body=json.dumps(answer).encode())
 
     def sign(self, claims: dict[str, Any], *, typ: str = "JWT") -> str:
-        return build_jwt(claims, HS256Key(SECRET), typ=typ)
+        return build_jwt(claims, HS256Key(SECRET, kid=self.kid), typ=typ)
 
     def logout_token(self, **changes: Any) -> str:
         claims = {
@@ -139,8 +140,8 @@ class Visitor:
     def session_id(self) -> str | None:
         return self.cookies.get(self.relying_party.cookies.session)
 
-    async def begin(self, **options: Any) -> str:
-        start = await self.relying_party.begin_login(cookies=self.cookies, **options)
+    async def begin(self, alias: str | None = None, **options: Any) -> str:
+        start = await self.relying_party.begin_login(alias, cookies=self.cookies, **options)
         for name in start.drop:
             del self.cookies[name]
         self.cookies[start.cookie_name] = start.cookie_value

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import pytest
 
+from clefstorm.client import AsyncClient
 from clefstorm.errors import (
     AuthorizationRefused,
     LoginDenied,
     ProtocolViolation,
     RequestRefused,
     SessionEnded,
+    StoreUnavailable,
     TokenRefused,
     UnknownAlias,
 )
-from clefstorm.relying_party import LoginDeclined
+from clefstorm.relying_party import LoginDeclined, RelyingParty
 from clefstorm.relying_party.pending import MOST_PENDING
-from clefstorm.sessions import session_key
+from clefstorm.sessions import MemorySessionStore, session_key
 
 
 async def test_a_login_opens_a_session(visitor) -> None:
@@ -24,6 +26,12 @@ async def test_a_login_opens_a_session(visitor) -> None:
     session = await visitor.session()
     assert (session.sub, session.sid, done.return_to) == ("alice", "s1", "/inbox?folder=2")
     assert session == done.session
+
+
+async def test_a_client_secret_may_have_any_name(visitor) -> None:
+    """A provider that signs with the client secret may call that key what it likes."""
+    visitor.wire.kid = "whatever"
+    assert (await visitor.sign_in()).session.sub == "alice"
 
 
 async def test_a_session_id_is_new_at_every_login(visitor) -> None:
@@ -71,6 +79,51 @@ async def test_pending_logins_are_capped_and_the_oldest_goes(visitor, given_cloc
         await visitor.finish(visitor.wire.approve(urls[0]))
     assert refused.value.code == "state_other_browser"
     assert (await visitor.finish(visitor.wire.approve(urls[1]))).session.sub == "alice"
+
+
+async def test_pending_logins_leave_room_for_other_headers(visitor) -> None:
+    """Logins with the longest return paths can't fill the 8 kB that many servers accept."""
+    for number in range(MOST_PENDING + 1):
+        await visitor.begin(return_to=f"/{number}{'a' * 1400}")
+    size = sum(len(name) + len(value) for name, value in visitor.cookies.items())
+    assert len(visitor.cookies) > 1
+    assert size < 8000
+
+
+async def test_a_login_whose_old_session_cannot_be_ended_leaves_none_behind(visitor) -> None:
+    """When the store fails at the end, nobody holds a session that no browser knows."""
+    await visitor.sign_in()
+    store = visitor.relying_party.sessions
+    revoke, calls = store.revoke, []
+
+    async def broken_once(key, *, reason):
+        calls.append(reason)
+        if len(calls) == 1:
+            raise StoreUnavailable("no")
+        return await revoke(key, reason=reason)
+
+    store.revoke = broken_once
+    with pytest.raises(StoreUnavailable):
+        await visitor.sign_in()
+    assert calls == ["replaced", "login_failed"]
+    assert len(await store.list_sub(visitor.wire.provider.issuer, "alice")) == 1
+    assert (await visitor.session()).sub == "alice"
+
+
+async def test_the_alias_of_a_session_is_its_name_in_the_mapping(make_visitor, wire) -> None:
+    """Whatever alias a client was made with, a login finds it by the application's name for it."""
+    client = AsyncClient(wire.provider, clock=wire.clock)
+    client._runner = wire
+    party = RelyingParty(
+        {"main": client},
+        sessions=MemorySessionStore(clock=wire.clock),
+        secret="s" * 32,
+        clock=wire.clock,
+    )
+    visitor = make_visitor(party)
+    parameters = wire.approve(await visitor.begin(alias="main"))
+    assert (await visitor.finish(parameters)).session.alias == "main"
+    await party.close()
 
 
 async def test_a_pending_login_costs_the_store_nothing(visitor) -> None:

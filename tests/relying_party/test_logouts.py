@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from clefstorm.errors import BusTimeoutError, ClefStormError, ProtocolViolation, RequestRefused
+from clefstorm.errors import (
+    BusTimeoutError,
+    ClefStormError,
+    ProtocolViolation,
+    RequestRefused,
+    SessionEnded,
+)
 from clefstorm.sessions import Revocation
 
 
@@ -82,6 +90,64 @@ async def test_the_same_logout_token_again_does_nothing(visitor) -> None:
     await visitor.sign_in()
     assert await visitor.relying_party.receive_logout(token) == 0
     assert (await visitor.session()).sub == "alice"
+
+
+async def test_a_token_is_remembered_as_long_as_it_could_pass(
+    make_party, make_visitor, wire, given_clock
+) -> None:
+    """A replay is recognised until exp + leeway, however large the alias's leeway is."""
+    wire.provider = replace(wire.provider, leeway=600)
+    visitor = make_visitor(make_party())
+    token = wire.logout_token(sub="alice")
+    assert await visitor.relying_party.receive_logout(token) == 0
+    given_clock.advance(120 + 599)
+    await visitor.sign_in()
+    assert await visitor.relying_party.receive_logout(token) == 0
+    assert (await visitor.session()).sub == "alice"
+    given_clock.advance(1)
+    with pytest.raises(ProtocolViolation) as refused:
+        await visitor.relying_party.receive_logout(token)
+    assert refused.value.code == "token_expired"
+
+
+async def test_a_sid_that_means_all_also_stops_its_own_login(
+    make_party, make_visitor, wire
+) -> None:
+    """Where one sid means all of the user, a login of that sid that is under way ends too."""
+    wire.provider = replace(wire.provider, logout_sid_means_all=True)
+    party = make_party()
+    visitor, other = make_visitor(party), make_visitor(party)
+    await other.sign_in(sid="s2")
+
+    async def logout() -> None:
+        await party.receive_logout(wire.logout_token(sid="s1", sub="alice"))
+
+    wire.meanwhile = logout
+    with pytest.raises(SessionEnded):
+        await visitor.sign_in(sid="s1")
+    assert await other.session() is None
+
+
+async def test_a_caller_that_is_cancelled_does_not_silence_the_bell(visitor) -> None:
+    """Once the store has revoked, the tabs are told, whoever lost patience meanwhile."""
+    done = await visitor.sign_in()
+    store, revoking, go = visitor.relying_party.sessions, asyncio.Event(), asyncio.Event()
+    revoke = store.revoke
+
+    async def slow(key, *, reason):
+        ended = await revoke(key, reason=reason)
+        revoking.set()
+        await go.wait()
+        return ended
+
+    store.revoke = slow
+    with _watch(visitor, done.session) as tab:
+        leaving = asyncio.ensure_future(visitor.relying_party.revoke(done.session.key))
+        await revoking.wait()
+        leaving.cancel()
+        await asyncio.sleep(0)
+        go.set()
+        assert (await tab.next(timeout=1)).message == {"reason": "revoked"}
 
 
 async def test_a_token_that_was_not_carried_out_works_again(visitor) -> None:

@@ -157,9 +157,24 @@ async def test_a_rotated_secret_keeps_pending_logins(make_party, make_visitor, w
     await rotated.close()
 
 
+async def test_what_can_be_read_does_not_wait_for_what_cannot_be_written(
+    visitor, given_clock
+) -> None:
+    """A store that takes no writes still says who is signed in."""
+    await visitor.sign_in()
+    given_clock.advance(3600)
+
+    async def broken(key, seen):
+        raise StoreUnavailable("no", code="store_full")
+
+    visitor.relying_party.sessions.touch = broken
+    assert (await visitor.session()).sub == "alice"
+
+
 async def test_logins_tidy_the_store_up(visitor, given_clock) -> None:
     """What expired is dropped at a later login, so that the store does not grow for ever."""
     await visitor.sign_in()
+    await visitor.relying_party._pruning
     given_clock.advance(30 * 86400)
     store, dropped = visitor.relying_party.sessions, []
     prune = store.prune
@@ -171,6 +186,7 @@ async def test_logins_tidy_the_store_up(visitor, given_clock) -> None:
     store.prune = count
     await visitor.sign_in()
     await visitor.sign_in()
+    await visitor.relying_party._pruning
     assert dropped == [2]  # the session and the used state of a month ago
 
 
@@ -184,6 +200,7 @@ async def test_a_store_that_cannot_tidy_up_stops_no_login(visitor) -> None:
 
     visitor.relying_party.sessions.prune = broken
     assert (await visitor.sign_in()).session.sub == "alice"
+    await visitor.relying_party._pruning
     assert "prune_failed" in heard
 
 

@@ -9,8 +9,11 @@ import pytest
 
 from clefstorm.errors import (
     ConfigurationError,
+    ConnectFailed,
+    DocumentViolation,
     ProtocolViolation,
     SessionEnded,
+    StoreUnavailable,
 )
 
 
@@ -166,6 +169,40 @@ async def test_a_refreshed_id_token_of_another_ends_the_session(
     assert refused.value.code == "refreshed_id_token_refused"
     assert refused.value.evidence["reason"] == code
     assert await visitor.session() is None
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        pytest.param(DocumentViolation("503", code="jwks_status"), id="keys_503"),
+        pytest.param(ConnectFailed("down"), id="keys_unreachable"),
+    ],
+)
+async def test_keys_that_cannot_be_had_end_nothing(visitor, given_clock, failure) -> None:
+    """Without keys the new id token is not judged: the session stays, its rotated tokens are
+    kept, and what is known of the user is what the last good id token said."""
+    session = (await visitor.sign_in()).session
+    client = visitor.relying_party.client()
+
+    async def no_keys(fresh, identity):
+        raise failure
+
+    client.identify_refreshed = no_keys
+    fresh = await visitor.relying_party.refresh(session)
+    assert fresh.tokens.refresh_token != session.tokens.refresh_token
+    assert (fresh.tokens.id_token, fresh.claims) == (session.tokens.id_token, session.claims)
+    assert (await visitor.session()).tokens == fresh.tokens
+
+
+async def test_a_store_that_fails_after_the_save_hides_no_result(visitor) -> None:
+    """Giving the lease back is a courtesy: when it fails, the saved tokens are still returned."""
+    session = (await visitor.sign_in()).session
+
+    async def broken(*args, **options):
+        raise StoreUnavailable("no")
+
+    visitor.relying_party.sessions.extend = broken
+    assert (await visitor.relying_party.refresh(session)).tokens != session.tokens
 
 
 async def test_a_refreshed_id_token_brings_its_claims(visitor) -> None:

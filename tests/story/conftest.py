@@ -37,21 +37,26 @@ class Demos:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.running: list[Demo] = []
+        folder.parent.mkdir(exist_ok=True)
+        self.log = folder.parent / "errors.log"
+        self.errors = self.log.open("wb")
         self.ports = []
         for _ in range(2):
             sock, port = bind_unused_port()
             self.ports.append(port)
             sock.close()
 
-    def start(self) -> Demo:
+    def start(self, *options: str) -> Demo:
         process = subprocess.Popen(
             [
                 sys.executable,
                 ROOT / "demo_server.py",
                 *("--folder", self.folder),
                 *("--port", str(self.ports[0]), "--provider-port", str(self.ports[1])),
+                *options,
             ],
             stdout=subprocess.PIPE,
+            stderr=self.errors,
             text=True,
             env={**os.environ, "HOME": str(self.folder)},
         )
@@ -75,6 +80,7 @@ def demos(tmp_path: Path) -> Iterator[Demos]:
         demo.process.kill()
         demo.process.wait()
         demo.process.stdout.close()
+    demos.errors.close()
 
 
 @pytest.fixture

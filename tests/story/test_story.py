@@ -37,7 +37,8 @@ async def sign_out_at_the_provider(context: BrowserContext, demo, *, account: st
 
 async def assert_all_leave(demo, *pages: Page) -> None:
     for page in pages:
-        await page.wait_for_url(f"{demo.application}/bye")
+        # Far less than the 20 seconds after which a tab would look by itself: it was told.
+        await page.wait_for_url(f"{demo.application}/bye", timeout=6000)
         await expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
 
 
@@ -131,6 +132,19 @@ async def test_a_sign_in_survives_a_restart(chromium_browser, demos) -> None:
     await assert_all_leave(again, page)
 
 
+async def test_what_the_terminal_shows(chromium_browser, demos) -> None:
+    """A login, its live tab and Ctrl-C leave no traceback, and with --verbose a line for each
+    request, without what came in its query."""
+    demo = demos.start("--verbose")
+    page = await sign_in(await chromium_browser.new_context(), demo)
+    await wait_until_tabs_listen(page, browsers=1)
+    assert demo.stop() == 0
+    said = demos.log.read_text()
+    assert "GET /auth/callback" in said
+    assert "Traceback" not in said
+    assert "state=" not in said
+
+
 async def test_a_line_of_chat_reaches_the_other_browser(chromium_browser, demo) -> None:
     """The chat goes over the bus from a handler of the application's own."""
     alice = await sign_in(await chromium_browser.new_context(), demo, account="alice")
@@ -139,6 +153,9 @@ async def test_a_line_of_chat_reaches_the_other_browser(chromium_browser, demo) 
     await alice.get_by_role("button", name="Send").click()
     for page in (alice, bob):
         await expect(page.locator("#chat li")).to_have_text(["Alice Archer Hello <b>Bob</b>"])
+    # A form that a script has sent is nothing that the farewell would have to wait for.
+    await sign_out_at_the_provider(await chromium_browser.new_context(), demo)
+    await assert_all_leave(demo, alice)
 
 
 async def test_back_after_a_logout_shows_no_signed_in_page(chromium_browser, demo) -> None:

@@ -242,12 +242,13 @@ def test_timeouts(timeout: Any, bounds: tuple[float, float]) -> None:
 
 
 def test_a_file_that_is_no_certificate(tmp_path: Any) -> None:
-    """A CA file without certificates is refused when it is given."""
-    path = tmp_path / "ca.pem"
-    path.write_text("nothing")
-    with pytest.raises(ConfigurationError) as caught:
-        AsyncConnection("https://id.example", verify=str(path))
-    assert caught.value.code == "verify_unreadable"
+    """A CA file without certificates, or a folder, is refused when it is given."""
+    empty = tmp_path / "ca.pem"
+    empty.write_text("nothing")
+    for path in (empty, tmp_path):
+        with pytest.raises(ConfigurationError) as caught:
+            AsyncConnection("https://id.example", verify=str(path))
+        assert caught.value.code == "verify_unreadable"
 
 
 def test_one_tls_context_for_each_verify() -> None:

@@ -85,12 +85,15 @@
       return answer.json();
     });
 
-  const look = (reason) => {
+  const look = (reason, again) => {
     clearTimeout(lookTimer);
     get("me").then(
       (me) => {
         if (!here) return;
-        if (!me.signed_in) leave(reason || "signed_out");
+        // The new login's cookie may still be on its way to this browser.
+        if (!me.signed_in && reason === "replaced" && !again)
+          lookTimer = setTimeout(look, 2000, reason, true);
+        else if (!me.signed_in) leave(reason || "signed_out");
         else if (isOurs(me.user)) {
           noted("");
           style.visibility = "";
@@ -98,7 +101,7 @@
         }
       },
       () => {
-        if (here) lookTimer = setTimeout(look, pause(), reason);
+        if (here) lookTimer = setTimeout(look, pause(), reason, again);
       },
     );
   };
@@ -259,8 +262,9 @@
     if (channel) ping();
   };
 
-  document.addEventListener("formdata", () => {
-    sent = performance.now();
+  // Last of all, so that a script that sends the form by itself has said so.
+  addEventListener("submit", (event) => {
+    if (!event.defaultPrevented) sent = performance.now();
   });
   addEventListener("pagehide", () => {
     style.visibility = "hidden"; // if Back brings this page again, then hidden until the look
