@@ -30,7 +30,7 @@ from clefstorm.relying_party.pending import LoginTicket, PendingLogins, state_na
 from clefstorm.relying_party.setting import Setting
 from clefstorm.sessions import LoginSession, SessionStore, new_session_id, session_key
 
-OnLogin = Callable[[LoginSession], Mapping[str, Any] | None | Awaitable[Mapping[str, Any] | None]]
+OnLogin = Callable[[LoginSession], Mapping[str, Any] | Awaitable[Mapping[str, Any] | None] | None]
 
 
 class Logins:
@@ -92,7 +92,9 @@ class Logins:
             previous=session_key(held) if held else None,
         )
         logins = PendingLogins(self._setting.sealer, prefix=names.login)
-        self._setting.record("login_started", alias=client.alias)
+        # A button is only an offer; most who see the page never press it.
+        event = "login_started" if begun.button is None else "login_offered"
+        self._setting.record(event, alias=client.alias)
         return LoginStart(
             url=begun.url,
             cookie_name=logins.cookie_name(begun.state),
@@ -100,6 +102,7 @@ class Logins:
             lifetime=int(LOGIN_LIFETIME),
             cross_site=client.provider.response_mode == "form_post",
             drop=logins.overfull(cookies),
+            button=begun.button,
         )
 
     async def finish(
