@@ -125,11 +125,15 @@ def choose_ports(options: argparse.Namespace) -> tuple[int, int]:
 class Home(clefstorm.UserMixin, tornado.web.RequestHandler):
     """The page. UserMixin has read the session: ``current_user`` is it, or None."""
 
-    def get(self) -> None:
+    async def get(self) -> None:
+        wave = None
+        if self.current_user is None:
+            wave = await clefstorm.wave_button(self, "clef")  # a login that begins in the page
         # "begin" is the bus's position when the server started: all it still holds is replayed.
         self.render(
             "home.html",
             user=self.current_user,
+            wave=wave,
             provider=self.settings["provider"],
             begin=self.settings["begin"],
         )
@@ -198,6 +202,7 @@ class Live(clefstorm.UserMixin, tornado.web.RequestHandler):
 
 WORDS = {
     "login_started": "A browser sets out to the provider",
+    "login_offered": "A page offers the wave button",
     "signed_in": "Signed in: state, id token and nonce are good",
     "login_refused": "A login was refused",
     "login_declined": "The provider knows nobody in this browser",
@@ -245,6 +250,12 @@ def make_application(
         post_logout_redirect_uris=[f"{here}/auth/logged-out"],
         backchannel_logout_uri=f"{here}/auth/backchannel-logout",
     )
+    provider.add_client(
+        "demo-clef",
+        "another-secret-that-never-leaves-this-machine",
+        redirect_uris=[f"{here}/auth/callback"],
+        clef_logout_uri=f"{here}/auth/clef-logout",
+    )
     clefstorm.configure(
         default={
             "issuer": provider.issuer,
@@ -252,7 +263,14 @@ def make_application(
             "client_secret": "a-secret-of-the-demo-that-never-leaves-this-machine",
             "redirect_uri": f"{here}/auth/callback",
             "post_logout_redirect_uri": f"{here}/auth/logged-out",
-        }
+        },
+        clef={
+            "provider": "clef",
+            "api_url": provider.api_url,
+            "client_id": "demo-clef",
+            "client_secret": "another-secret-that-never-leaves-this-machine",
+            "redirect_uri": f"{here}/auth/callback",
+        },
     )
     relying_party = clefstorm.RelyingParty(path=folder)
     with relying_party.bus.subscribe(["log"]) as news:
@@ -434,7 +452,11 @@ provider</a>
 <li>At the provider, sign the user out.</li>
 <li>Both screens leave by themselves.</li>
 </ol>
+<div class="row">
 <a class="button key" href="/auth/login?next=/">Sign in</a>
+<!-- The same people by another protocol: Clef's button is drawn by the provider's script. -->
+<span>{% raw wave %}</span>
+</div>
 </section>
 <div class="grid">
 {% end %}

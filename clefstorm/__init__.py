@@ -14,8 +14,8 @@ whoever uses the bus alone loads no PyJWT. LAW: no code of its own but this.
 #   providers/ | transport/ | bus/ | sessions/
 #   client                                      one alias in use
 #   registry                                    configure(): the only global state
-#   relying_party/                              log in, log out, refresh; no Tornado
-#   handlers/                                   HTTP to the relying party and back
+#   relying_party/ | clef                       log in, log out, refresh | one API as a client
+#   handlers/ | remote/                         HTTP to the relying party | the bus from afar
 #   testing/                                    shipped: provider, browser, clock
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clefstorm.bus import AsyncBus, Notification
+    from clefstorm.clef import ClefStorm, ClefWaveStyle
     from clefstorm.client import AsyncClient
     from clefstorm.errors import (
         BusClosed,
         BusTimeoutError,
+        ClefAPIError,
         ClefStormError,
         ConfigurationError,
         LoginDenied,
@@ -37,10 +39,18 @@ if TYPE_CHECKING:
         SessionEnded,
         TransportError,
     )
-    from clefstorm.handlers import UserMixin, authenticated, login_routes, user_of
+    from clefstorm.handlers import (
+        BusAccess,
+        UserMixin,
+        authenticated,
+        login_routes,
+        user_of,
+        wave_button,
+    )
     from clefstorm.keys import EdDSAKey, ES256Key, HS256Key, PS256Key, RS256Key
     from clefstorm.registry import async_connections, configure
     from clefstorm.relying_party import RelyingParty
+    from clefstorm.remote import Credentials, Session
     from clefstorm.sessions import LoginSession, MemorySessionStore, SQLiteSessionStore
 
 __version__ = "1.0.0.dev0"
@@ -48,10 +58,15 @@ __version__ = "1.0.0.dev0"
 __all__ = [
     "AsyncBus",
     "AsyncClient",
+    "BusAccess",
     "BusClosed",
     "BusTimeoutError",
+    "ClefAPIError",
+    "ClefStorm",
     "ClefStormError",
+    "ClefWaveStyle",
     "ConfigurationError",
+    "Credentials",
     "ES256Key",
     "EdDSAKey",
     "HS256Key",
@@ -65,6 +80,7 @@ __all__ = [
     "RS256Key",
     "RelyingParty",
     "SQLiteSessionStore",
+    "Session",
     "SessionEnded",
     "TransportError",
     "UserMixin",
@@ -73,15 +89,21 @@ __all__ = [
     "configure",
     "login_routes",
     "user_of",
+    "wave_button",
 ]
 
 _HOMES = {
     "AsyncBus": "clefstorm.bus",
     "AsyncClient": "clefstorm.client",
+    "BusAccess": "clefstorm.handlers",
     "BusClosed": "clefstorm.errors",
     "BusTimeoutError": "clefstorm.errors",
+    "ClefAPIError": "clefstorm.errors",
+    "ClefStorm": "clefstorm.clef",
     "ClefStormError": "clefstorm.errors",
+    "ClefWaveStyle": "clefstorm.clef",
     "ConfigurationError": "clefstorm.errors",
+    "Credentials": "clefstorm.remote",
     "ES256Key": "clefstorm.keys",
     "EdDSAKey": "clefstorm.keys",
     "HS256Key": "clefstorm.keys",
@@ -95,6 +117,7 @@ _HOMES = {
     "RS256Key": "clefstorm.keys",
     "RelyingParty": "clefstorm.relying_party",
     "SQLiteSessionStore": "clefstorm.sessions",
+    "Session": "clefstorm.remote",
     "SessionEnded": "clefstorm.errors",
     "TransportError": "clefstorm.errors",
     "UserMixin": "clefstorm.handlers",
@@ -103,6 +126,7 @@ _HOMES = {
     "configure": "clefstorm.registry",
     "login_routes": "clefstorm.handlers",
     "user_of": "clefstorm.handlers",
+    "wave_button": "clefstorm.handlers",
 }
 
 

@@ -7,7 +7,8 @@
     │   └── LoginDenied           the application's own on_login said no
     ├── ProviderError             the provider answered by its rules, and the answer is no
     │   ├── AuthorizationRefused  at the callback: access_denied, login_required, …
-    │   └── TokenRefused          at the token endpoint: invalid_grant, invalid_client, …
+    │   ├── TokenRefused          at the token endpoint: invalid_grant, invalid_client, …
+    │   └── ClefAPIError          a call of the Clef API: its message, and the HTTP status
     ├── ProtocolViolation         the provider broke the rules: a check failed
     │   └── DocumentViolation     its metadata or keys can't be used: no word about a token
     ├── TransportError            no usable answer arrived
@@ -135,6 +136,30 @@ class TokenRefused(ProviderError):
     """The token endpoint answered with an error."""
 
     default_code = "token_refused"
+
+
+class ClefAPIError(ProviderError):
+    """The Clef API answered a call with an error.
+
+    ``message`` is its own text, such as "Invalid OAuth Code."; ``status`` the HTTP status, None
+    when there was none; ``code`` ours for that text.
+    """
+
+    default_code = "clef_api_error"
+
+    def __init__(
+        self,
+        message: str,
+        status: int | None = None,
+        *,
+        error: str | None = None,
+        code: str | None = None,
+        **evidence: object,
+    ) -> None:
+        self.status = status
+        message = _printable(message)
+        super().__init__(message, error=error or message, code=code)
+        self.add_evidence(**({} if status is None else {"status": status}), **evidence)
 
 
 class ProtocolViolation(ClefStormError):

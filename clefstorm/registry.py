@@ -15,19 +15,25 @@ from typing import Any
 from clefstorm.client import AsyncClient
 from clefstorm.errors import ConfigurationError, UnknownAlias
 from clefstorm.keys import Key
-from clefstorm.providers import OAuth2Provider, OpenIDProvider, Provider
+from clefstorm.providers import ClefProvider, OAuth2Provider, OpenIDProvider, Provider
 
 DEFAULT = "default"
 
-_CLIENT_OPTIONS = frozenset({"state_key", "timeout", "deadline", "verify_ssl"})
+_CLIENT_OPTIONS = frozenset({"provider", "state_key", "timeout", "deadline", "verify_ssl"})
+_KINDS: Mapping[str, type[Provider]] = {
+    "openid": OpenIDProvider,
+    "oauth2": OAuth2Provider,
+    "clef": ClefProvider,
+}
 _OAUTH2_ALONE = frozenset({"authorization_endpoint", "token_endpoint", "userinfo_endpoint"})
 
 
 def build_client(alias: str, options: Mapping[str, Any]) -> AsyncClient:
     """Return the client that these options describe.
 
-    With endpoints it is an OAuth2Provider, else an OpenIDProvider by ``issuer``; the options are
-    theirs, and ``state_key``, ``timeout`` (s, 5 by default), ``deadline`` (s), ``verify_ssl``
+    ``provider`` names the kind: openid, oauth2 or clef. Without it, endpoints make it an
+    OAuth2Provider, else it is an OpenIDProvider by ``issuer``; the options are the kind's, and
+    ``state_key``, ``timeout`` (s, 5 by default), ``deadline`` (s), ``verify_ssl``
     (True, False or a CA file). Raises ConfigurationError, which names the alias, and the near
     option for a misspelled one.
     """
@@ -43,9 +49,7 @@ def build_client(alias: str, options: Mapping[str, Any]) -> AsyncClient:
 
 
 def _build_client(alias: str, options: Mapping[str, Any]) -> AsyncClient:
-    kind: type[Provider] = OpenIDProvider
-    if not _OAUTH2_ALONE.isdisjoint(options):
-        kind = OAuth2Provider
+    kind = _kind_of(options)
     fields = [field for field in dataclasses.fields(kind) if field.init]
     known = _CLIENT_OPTIONS.union(field.name for field in fields)
     for name in options:
@@ -81,6 +85,21 @@ def _build_client(alias: str, options: Mapping[str, Any]) -> AsyncClient:
         deadline=options.get("deadline", 10.0),
         verify=options.get("verify_ssl", True),
     )
+
+
+def _kind_of(options: Mapping[str, Any]) -> type[Provider]:
+    named = options.get("provider")
+    if named is None:
+        return OpenIDProvider if _OAUTH2_ALONE.isdisjoint(options) else OAuth2Provider
+    if not isinstance(named, str) or named not in _KINDS:
+        near = difflib.get_close_matches(str(named), _KINDS, n=1)
+        raise ConfigurationError(
+            "there is no such kind of provider" + (f"; did you mean {near[0]}?" if near else ""),
+            code="provider_kind_unknown",
+            expected=", ".join(_KINDS),
+            got=named,
+        )
+    return _KINDS[named]
 
 
 class AsyncConnections(Mapping[str, AsyncClient]):

@@ -20,6 +20,7 @@ ALONE = {
     "clefstorm.bus": {"cryptography", "jwt", "sqlite3", "tornado.web"},
     "clefstorm.sessions": {"jwt", "tornado"},
     "clefstorm.relying_party": {"tornado.web"},
+    "clefstorm.remote": {"clefstorm.handlers", "cryptography", "jwt", "sqlite3"},
     "clefstorm.handlers": {"pytest"},
 }
 

@@ -21,6 +21,7 @@ from clefstorm.handlers.handler import JSON_TYPE, Handler
 from clefstorm.handlers.origin import refuse_foreign
 from clefstorm.handlers.tabs import Tabs
 from clefstorm.handlers.whoami import user_tag
+from clefstorm.relying_party import RelyingParty
 from clefstorm.sessions import LoginSession, session_key
 
 RECONNECT_MS = 3000
@@ -29,6 +30,32 @@ NOBODY = "signed_out"
 """The reason when there is no live session and nothing was heard of its end."""
 SHORTEST_WAIT = 0.05
 """Seconds between two looks at a session whose end is due."""
+
+
+async def end_of_session(
+    rp: RelyingParty, subscription: Subscription, session: LoginSession, *, seconds: float
+) -> str | None:
+    """Return why the session has ended, None when it is still alive after ``seconds``.
+
+    ``subscription`` is what `RelyingParty.watch` gave before the session was read. The store is
+    read again at the end, so that a lost notification is made good. Raises BusClosed,
+    StoreUnavailable.
+    """
+    now = asyncio.get_running_loop().time
+    until = now() + seconds
+    while True:
+        wait = min(until - now(), session.ends_at - rp.clock())
+        try:
+            news = await subscription.next(max(wait, SHORTEST_WAIT))
+        except BusTimeoutError:
+            current = await rp.read_session(session.key)
+            if current is None:
+                return "expired" if rp.clock() >= session.ends_at else NOBODY
+            if now() >= until:
+                return None
+            session = current
+        else:
+            return str(news.message["reason"])
 
 
 class LiveHandler(Handler):
@@ -85,26 +112,11 @@ class LiveHandler(Handler):
         raise NotImplementedError
 
     async def wait_for_end(self, session: LoginSession, *, seconds: float) -> str | None:
-        """Return why the session has ended, None when it is still alive after ``seconds``.
-
-        The store is read again at the end, so that a lost notification is made good.
-        """
+        """As `end_of_session`, for the browser's own."""
         assert self._subscription is not None
-        rp, now = self.relying_party, asyncio.get_running_loop().time
-        until = now() + seconds
-        while True:
-            wait = min(until - now(), session.ends_at - rp.clock())
-            try:
-                news = await self._subscription.next(max(wait, SHORTEST_WAIT))
-            except BusTimeoutError:
-                current = await rp.read_session(session.key)
-                if current is None:
-                    return "expired" if rp.clock() >= session.ends_at else NOBODY
-                if now() >= until:
-                    return None
-                session = current
-            else:
-                return str(news.message["reason"])
+        return await end_of_session(
+            self.relying_party, self._subscription, session, seconds=seconds
+        )
 
     def tab_opened(self, session: LoginSession) -> None:
         """Count the tab, and tell the listeners when it is not one that came back."""

@@ -8,14 +8,60 @@ from __future__ import annotations
 
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from clefstorm.errors import RequestRefused, UnknownAlias
+import tornado.web
+
+from clefstorm.errors import ConfigurationError, RequestRefused, UnknownAlias
 from clefstorm.handlers.cookies import clear_cookie, read_cookies, send_cookie
 from clefstorm.handlers.handler import Handler, Pairs, the_one
 from clefstorm.handlers.origin import is_navigation, refuse_framing
-from clefstorm.handlers.user import answer_signed_out, login_path
-from clefstorm.relying_party import LoginDeclined
+from clefstorm.handlers.pages import HEADERS, Page
+from clefstorm.handlers.user import answer_signed_out, login_path, relying_party_of
+from clefstorm.protocol.wave_button import WaveButton
+from clefstorm.relying_party import LoginDeclined, LoginStart
 
 LARGEST_MAX_AGE = 10**9
+
+
+def remember_login(handler: tornado.web.RequestHandler, start: LoginStart, *, secure: bool) -> None:
+    """Set the cookie of a login that begins with this answer, and drop the oldest."""
+    for name in start.drop:
+        clear_cookie(handler, name, secure=secure)
+    send_cookie(
+        handler,
+        start.cookie_name,
+        start.cookie_value,
+        secure=secure,
+        lifetime=start.lifetime,
+        cross_site=start.cross_site,
+    )
+
+
+async def wave_button(
+    handler: tornado.web.RequestHandler, alias: str, *, return_to: str | None = "/"
+) -> str:
+    """Return the HTML of a wave button for a page of your own; also sets the login's cookie.
+
+    For an application with the setting ``clefstorm``; in a template: ``{% raw button %}``. After
+    the login the browser goes to ``return_to``, a local path. The page must not be cached for
+    others, and its policy must allow the provider's script. Raises UnknownAlias, and
+    ConfigurationError when the alias is not a Clef one.
+    """
+    rp = relying_party_of(handler)
+    names = rp.cookies
+    start = await rp.begin_login(
+        alias,
+        cookies=read_cookies(handler.request.headers, names.session),
+        return_to=return_to,
+    )
+    if start.button is None:
+        raise ConfigurationError(
+            "only a login with Clef has a wave button; link to the login page instead",
+            code="not_a_clef_alias",
+            alias=alias,
+        )
+    remember_login(handler, start, secure=names.secure)
+    handler.set_header("Cache-Control", "no-store")
+    return start.button.html()
 
 
 class LoginHandler(Handler):
@@ -24,6 +70,7 @@ class LoginHandler(Handler):
     Parameters: ``next`` (a local path), ``provider`` (an alias), and for the provider
     ``prompt``, ``login_hint``, ``ui_locales`` and ``max_age`` (seconds). A login with
     ``prompt=none`` that needs the user comes back to ``next`` with ``login_error`` in its query.
+    With a Clef alias this is a page with the wave button, by which the login goes on.
     """
 
     async def get(self) -> None:
@@ -50,17 +97,21 @@ class LoginHandler(Handler):
             raise RequestRefused(
                 "there is no sign-in service of this name", code="provider_unknown", got=alias
             ) from None
-        for name in start.drop:
-            clear_cookie(self, name, secure=names.secure)
-        send_cookie(
-            self,
-            start.cookie_name,
-            start.cookie_value,
-            secure=names.secure,
-            lifetime=start.lifetime,
-            cross_site=start.cross_site,
+        remember_login(self, start, secure=names.secure)
+        if start.button is None:
+            self.redirect(start.url, status=303)
+        else:
+            self._show(start.button)
+
+    def _show(self, button: WaveButton) -> None:
+        policy = f"{HEADERS['Content-Security-Policy']}; script-src {button.origin}"
+        self.set_header("Content-Security-Policy", policy)
+        page = Page(
+            title="Sign in",
+            lines=("The button leads to the sign-in service, and from there back to this site.",),
+            wave=button,
         )
-        self.redirect(start.url, status=303)
+        self.finish(page.html())
 
 
 class CallbackHandler(Handler):

@@ -11,7 +11,7 @@ from dataclasses import replace
 import tornado.web
 from tornado.escape import json_encode
 
-from clefstorm.errors import ClefStormError, RequestRefused, StoreUnavailable
+from clefstorm.errors import ClefStormError, RequestRefused, StoreUnavailable, TransportError
 from clefstorm.handlers.cookies import clear_cookie, read_cookie, read_cookies, send_cookie
 from clefstorm.handlers.handler import Handler, the_one
 from clefstorm.handlers.origin import refuse_foreign
@@ -126,6 +126,24 @@ class BackchannelLogoutHandler(Handler):
         if token is None:
             raise RequestRefused("there is no logout_token", code="logout_token_missing")
         await self.relying_party.receive_logout(token)
+
+
+class ClefLogoutHandler(BackchannelLogoutHandler):
+    """Clef's logout webhook: POST with one ``logout_token``, 200 when its sessions have ended.
+
+    ``?provider=alias`` in the hook's URL says which alias, where there is more than one for Clef.
+    """
+
+    def problem_of(self, error: BaseException | None, *, status: int) -> Problem:
+        if isinstance(error, TransportError):  # the server that called may try again
+            return problem_of(error, status=status)
+        return super().problem_of(error, status=status)
+
+    async def post(self) -> None:
+        token = the_one(self.form(), "logout_token")
+        if token is None:
+            raise RequestRefused("there is no logout_token", code="logout_token_missing")
+        await self.relying_party.receive_clef_logout(token, the_one(self.query(), "provider"))
 
 
 SIGNED_OUT = Page(

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from tornado.template import Template
 
 from clefstorm.handlers.problems import Problem
+from clefstorm.protocol.wave_button import WaveButton
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2330; --soft: #5a6376; --card: #fff; --page: #eef1f6;
@@ -77,6 +78,9 @@ _TEMPLATE = Template(
 {% if page.quote %}<p>The service says:</p>
 <blockquote>{{ page.quote }}</blockquote>
 {% end %}
+{% if page.wave %}<p>{% raw page.wave.html() %}</p>
+<noscript><p>The button needs JavaScript.</p></noscript>
+{% end %}
 {% if page.button %}<form method="post">
 {% for name, value in page.fields.items() %}
 <input type="hidden" name="{{ name }}" value="{{ value }}">
@@ -104,7 +108,7 @@ reference <code>{{ page.reference }}</code></footer>
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """What a page says. ``links`` maps labels to URLs; with a ``button`` it is a form that POSTs
-    ``fields`` to its own address."""
+    ``fields`` to its own address. ``wave`` is a button by which a login goes on."""
 
     title: str
     lines: Sequence[str] = ()
@@ -112,6 +116,7 @@ class Page:
     links: Mapping[str, str] = field(default_factory=dict)
     new_tab: bool = False
     button: str | None = None
+    wave: WaveButton | None = None
     fields: Mapping[str, str] = field(default_factory=dict)
     code: str | None = None
     reference: str | None = None

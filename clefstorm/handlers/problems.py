@@ -15,6 +15,7 @@ from tornado.web import HTTPError
 from clefstorm.errors import (
     AuthorizationRefused,
     BusClosed,
+    ClefAPIError,
     ClefStormError,
     LoginDenied,
     ProtocolViolation,
@@ -110,7 +111,7 @@ def _words(error: ClefStormError) -> tuple[int, str, str, str]:
                 "The sign-in service answered with a no.",
                 "If you said no yourself, all is well. Otherwise start again.",
             )
-        case TokenRefused(error="invalid_grant"):
+        case TokenRefused(error="invalid_grant") | ClefAPIError(code="clef_code_invalid"):
             return (
                 400,
                 "This sign-in is no longer valid",
@@ -135,7 +136,7 @@ def _words(error: ClefStormError) -> tuple[int, str, str, str]:
                 "It did not answer, or not in time.",
                 _AGAIN,
             )
-        case ProtocolViolation() | TokenRefused():
+        case ProtocolViolation() | TokenRefused() | ClefAPIError():
             return (
                 502,
                 "The sign-in service gave a wrong answer",

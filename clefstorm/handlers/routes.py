@@ -7,13 +7,22 @@ others; what a class needs is bound to it here.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from clefstorm.errors import ConfigurationError
 from clefstorm.handlers.audit import write_audit_line
+from clefstorm.handlers.bus_access import BusLimits
+from clefstorm.handlers.bus_sessions import BusSessions
+from clefstorm.handlers.bus_socket import Authenticator, BusSocketHandler
 from clefstorm.handlers.handler import Handler
 from clefstorm.handlers.live import EventsHandler, PollHandler
 from clefstorm.handlers.login import CallbackHandler, LoginHandler
-from clefstorm.handlers.logout import BackchannelLogoutHandler, LoggedOutHandler, LogoutHandler
+from clefstorm.handlers.logout import (
+    BackchannelLogoutHandler,
+    ClefLogoutHandler,
+    LoggedOutHandler,
+    LogoutHandler,
+)
 from clefstorm.handlers.script import ScriptHandler
 from clefstorm.handlers.tabs import Tabs
 from clefstorm.handlers.whoami import MeHandler
@@ -25,6 +34,7 @@ _HANDLERS: dict[str, type[Handler]] = {
     "logout": LogoutHandler,
     "logged-out": LoggedOutHandler,
     "backchannel-logout": BackchannelLogoutHandler,
+    "clef-logout": ClefLogoutHandler,
     "poll": PollHandler,
     "events": EventsHandler,
     "me": MeHandler,
@@ -39,25 +49,34 @@ def login_routes(
     poll_hold: float = 25.0,
     keep_alive: float = 20.0,
     tabs: Tabs | None = None,
+    bus_access: Authenticator | None = None,
+    bus_limits: BusLimits | None = None,
 ) -> list[tuple[str, type[Handler]]]:
     """Return the (pattern, handler class) pairs to mount: ``[(r"/", Home), *login_routes(…)]``.
 
     ``prefix`` is a path such as "/auth"; below it are login, callback (the redirect_uri), logout,
-    logged-out (the post_logout_redirect_uri), backchannel-logout, poll, events, me and
+    logged-out (the post_logout_redirect_uri), backchannel-logout, clef-logout, poll, events, me and
     clefstorm.js. ``poll_hold``: seconds for which a poll without news is held; ``keep_alive``:
     seconds between two signs of life of an event stream; ``tabs`` counts who has which open, None
-    makes one that nobody sees. Also writes the audit log from now on.
-    Raises ConfigurationError for a prefix that is no path.
+    makes one that nobody sees. ``bus_access``: who may use the bus from another process or from a
+    page, ``async (principal, credentials, handler) -> BusAccess | None``; "bus" is mounted only
+    when it is given, within ``bus_limits`` (None: the defaults). Also writes the audit log from
+    now on. Raises ConfigurationError for a prefix that is no path.
     """
     stem = prefix.rstrip("/")
     if stem and not stem.startswith("/"):
         raise ConfigurationError('a prefix is a path such as "/auth"', code="prefix", got=prefix)
-    bound = {
+    bound: dict[str, Any] = {
         "relying_party": rp,
         "poll_hold": poll_hold,
         "keep_alive": keep_alive,
         "tabs": Tabs() if tabs is None else tabs,
     }
+    handlers = dict(_HANDLERS)
+    if bus_access is not None:
+        handlers["bus"] = BusSocketHandler
+        bound["authenticate"] = staticmethod(bus_access)
+        bound["bus_sessions"] = BusSessions(bus_limits or BusLimits())
     if write_audit_line not in rp.listeners:
         rp.listeners.append(write_audit_line)
     return [
@@ -65,5 +84,5 @@ def login_routes(
             re.escape(f"{stem}/{name}"),
             type(handler.__name__, (handler,), {"__module__": handler.__module__, **bound}),
         )
-        for name, handler in _HANDLERS.items()
+        for name, handler in handlers.items()
     ]

@@ -33,6 +33,7 @@ from clefstorm.protocol.token_endpoint import (
     build_refresh_request,
     read_token_response,
 )
+from clefstorm.protocol.wave_button import WaveButton
 
 Clock = Callable[[], float]
 
@@ -53,11 +54,15 @@ def _check_credential(name: str, value: object) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BegunLogin:
-    """Where to send the browser, and what to remember until it comes back."""
+    """Where to send the browser, and what to remember until it comes back.
+
+    With a ``button`` the login begins in a page that shows it, and ``url`` is where it leads to.
+    """
 
     url: str = field(repr=False)
     state: str = field(repr=False)
     pending: PendingLogin
+    button: WaveButton | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,7 +96,9 @@ class Logins:
             previous=session_key(held) if held else None,
         )
         logins = PendingLogins(self._setting.sealer, prefix=names.login)
-        self._setting.record("login_started", alias=alias)
+        # A button is only an offer; most who see the page never press it.
+        event = "login_started" if begun.button is None else "login_offered"
+        self._setting.record(event, alias=alias)
         return LoginStart(
             url=begun.url,
             cookie_name=logins.cookie_name(begun.state),
@@ -104,6 +106,7 @@ class Logins:
             lifetime=int(LOGIN_LIFETIME),
             cross_site=client.provider.response_mode == "form_post",
             drop=logins.overfull(cookies),
+            button=begun.button,
         )
 
     async def finish(

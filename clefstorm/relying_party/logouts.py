@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from clefstorm.client import AsyncClient
 from clefstorm.errors import ClefStormError, RequestRefused
 from clefstorm.protocol.jwt import read_jwt_claims_unverified
 from clefstorm.protocol.logout_token import LogoutNotice
 from clefstorm.protocol.return_path import local_path
+from clefstorm.providers import ClefProvider
 from clefstorm.providers.provider import LOGIN_LIFETIME
 from clefstorm.relying_party.endings import Endings
 from clefstorm.relying_party.outcomes import LogoutStart
@@ -76,8 +77,19 @@ class Logouts:
         The same token again ends nothing (0). Raises ProtocolViolation or RequestRefused for one
         that is not good, TransportError when the keys can't be had, StoreUnavailable.
         """
+        return await self._receive(logout_token, lambda: self._client_for(logout_token))
+
+    async def receive_clef(self, logout_token: str, alias: str | None) -> int:
+        """Exchange a Clef logout token and end the sessions of its user; return how many.
+
+        Raises RequestRefused when ``alias`` does not say which Clef alias it is for, ClefAPIError
+        when the server knows no such token, ProtocolViolation, TransportError, StoreUnavailable.
+        """
+        return await self._receive(logout_token, lambda: self._clef_client(alias))
+
+    async def _receive(self, logout_token: str, choose: Callable[[], AsyncClient]) -> int:
         try:
-            client = self._client_for(logout_token)
+            client = choose()
             notice = await client.check_logout(logout_token)
         except ClefStormError as error:
             self._setting.record("logout_refused", code=error.code)
@@ -112,6 +124,8 @@ class Logouts:
         audiences = audience if isinstance(audience, list) else [audience]
         for client in self._setting.clients.values():
             provider = client.provider
+            if isinstance(provider, ClefProvider):
+                continue  # its logout tokens are no JWTs, and have a webhook of their own
             if provider.issuer == claims.get("iss") and provider.client_id in audiences:
                 return client
         raise RequestRefused(
@@ -119,3 +133,20 @@ class Logouts:
             code="logout_token_foreign",
             got=claims.get("iss"),
         )
+
+    def _clef_client(self, alias: str | None) -> AsyncClient:
+        """Choose the Clef alias of a webhook, which says nothing about whom it is for."""
+        found = {
+            name: client
+            for name, client in self._setting.clients.items()
+            if isinstance(client.provider, ClefProvider)
+        }
+        if alias is None and len(found) == 1:
+            return next(iter(found.values()))
+        if alias is None or alias not in found:
+            raise RequestRefused(
+                "the logout hook URL says which Clef alias it is for: ?provider=alias",
+                code="clef_alias_unknown",
+                got=alias,
+            )
+        return found[alias]

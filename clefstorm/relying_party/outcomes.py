@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from clefstorm.protocol.wave_button import WaveButton
 from clefstorm.sessions import LoginSession
 
 
@@ -29,7 +30,7 @@ class LoginStart:
     """Send the browser to ``url``, set the cookie for ``lifetime`` seconds, clear ``drop``.
 
     ``cross_site`` says that the provider answers by a cross-site POST, so that the cookie has to
-    be SameSite=None.
+    be SameSite=None. With a ``button`` don't go to ``url``: show a page with it (Clef).
     """
 
     url: str = field(repr=False)
@@ -38,6 +39,7 @@ class LoginStart:
     lifetime: int
     cross_site: bool
     drop: tuple[str, ...] = ()
+    button: WaveButton | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

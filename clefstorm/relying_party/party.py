@@ -253,6 +253,16 @@ class RelyingParty:
         self._start()
         return await self._logouts.receive(logout_token)
 
+    async def receive_clef_logout(self, logout_token: str, alias: str | None = None) -> int:
+        """Exchange the token of Clef's logout webhook and end the sessions of its user.
+
+        ``alias`` None means the only Clef alias. Returns how many ended; the same token again
+        ends nothing (0). Raises RequestRefused, ClefAPIError, ProtocolViolation, TransportError
+        or StoreUnavailable.
+        """
+        self._start()
+        return await self._logouts.receive_clef(logout_token, alias)
+
     # -- tokens -----------------------------------------------------------------------------
 
     async def access_token(self, session: LoginSession) -> str:

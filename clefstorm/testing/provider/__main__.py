@@ -30,6 +30,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--redirect-uri", action="append", required=True)
     parser.add_argument("--post-logout-redirect-uri", action="append", default=[])
     parser.add_argument("--backchannel-logout-uri")
+    parser.add_argument("--clef-logout-uri", help="the logout hook of an application with Clef")
     return parser.parse_args()
 
 
@@ -49,6 +50,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         arguments.redirect_uri,
         post_logout_redirect_uris=arguments.post_logout_redirect_uri,
         backchannel_logout_uri=arguments.backchannel_logout_uri,
+        clef_logout_uri=arguments.clef_logout_uri,
     )
     async with provider:
         print(provider.issuer, flush=True)

@@ -45,6 +45,11 @@ class Account:
         """The name where there is one, else the username."""
         return self.name or self.username
 
+    @property
+    def clef_id(self) -> int:
+        """The integer under which the Clef API knows the account."""
+        return 1 + int(hashlib.sha256(self.sub.encode()).hexdigest()[:8], 16)
+
     def has_password(self, password: str) -> bool:
         """Return whether this is the password, in constant time."""
         return hmac.compare_digest(self.password.encode(), password.encode())

@@ -22,6 +22,7 @@ from clefstorm.keys import Key
 from clefstorm.protocol.jwt import build_jwt
 from clefstorm.testing.provider.accounts import Account, demo_accounts
 from clefstorm.testing.provider.back_channel import BackChannel, Delivery
+from clefstorm.testing.provider.clef_grants import ClefGrants
 from clefstorm.testing.provider.clients import Client
 from clefstorm.testing.provider.faults import (
     ENDPOINTS,
@@ -96,6 +97,9 @@ class Authority:
             access_token_lifetime=access_token_lifetime,
             refresh_token_lifetime=refresh_token_lifetime,
         )
+        self.clef = ClefGrants(
+            self.store, self.clients, clock=clock, access_token_lifetime=access_token_lifetime
+        )
         self.back_channel = BackChannel(clock=clock, ca_certs=ca_certs)
         self.requests: deque[RequestSeen] = deque(maxlen=1000)
         self.tamper: FaultTable[Tamper] = FaultTable(TAMPERED)
@@ -125,6 +129,7 @@ class Authority:
         post_logout_redirect_uris: Sequence[str] = (),
         backchannel_logout_uri: str | None = None,
         backchannel_logout_session_required: bool = True,
+        clef_logout_uri: str | None = None,
         token_endpoint_auth_method: str | None = None,
         id_token_signed_response_alg: str = "RS256",
         client_name: str | None = None,
@@ -132,7 +137,9 @@ class Authority:
         """Register an application, or register it anew under the same client_id.
 
         ``token_endpoint_auth_method`` None is client_secret_basic, without a secret none.
-        ``client_name`` is shown on the pages. Raises ConfigurationError for what can't work.
+        ``clef_logout_uri`` is the logout hook of one that speaks Clef, with ``client_id`` as its
+        app id. ``client_name`` is shown on the pages. Raises ConfigurationError for what can't
+        work.
         """
         default_method = "none" if client_secret is None else "client_secret_basic"
         client = Client(
@@ -142,6 +149,7 @@ class Authority:
             post_logout_redirect_uris=_listed(post_logout_redirect_uris),
             backchannel_logout_uri=backchannel_logout_uri,
             backchannel_logout_session_required=backchannel_logout_session_required,
+            clef_logout_uri=clef_logout_uri,
             token_endpoint_auth_method=token_endpoint_auth_method or default_method,
             id_token_signed_response_alg=id_token_signed_response_alg,
             client_name=client_name,
@@ -192,7 +200,7 @@ class Authority:
         )
         if previous is not None and previous.username == username:
             self.store.sessions.pop(previous.handle, None)
-            session.sids = previous.sids
+            session.sids, session.clef_grants = previous.sids, previous.clef_grants
             for grant in self.store.grants.values():
                 if grant.session == previous.handle:
                     grant.session = session.handle
@@ -268,7 +276,23 @@ class Authority:
                 if client is not None and client.backchannel_logout_uri is not None:
                     named = sid if client.backchannel_logout_session_required else None
                     notices[client_id, self.account(session.username).sub, named] = None
-        return tuple(await asyncio.gather(*(self._deliver(*notice) for notice in notices)))
+        hooks = {(app_id, one.username) for one in ended for app_id in one.clef_grants}
+        calls = [self._deliver(*notice) for notice in notices]
+        calls += [
+            self._call_hook(app_id, username, client.clef_logout_uri)
+            for app_id, username in sorted(hooks)
+            if (client := self.clients.get(app_id)) is not None and client.clef_logout_uri
+        ]
+        return tuple(await asyncio.gather(*calls))
+
+    async def _call_hook(self, app_id: str, username: str, url: str) -> Delivery:
+        return await self.back_channel.deliver(
+            self.clef.logout_token(app_id, username),
+            client_id=app_id,
+            url=url,
+            sub=self.account(username).sub,
+            sid=None,
+        )
 
     async def _deliver(self, client_id: str, sub: str, sid: str | None) -> Delivery:
         return await self.back_channel.deliver(

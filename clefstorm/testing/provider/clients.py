@@ -30,6 +30,7 @@ class Client:
     post_logout_redirect_uris: tuple[str, ...] = ()
     backchannel_logout_uri: str | None = None
     backchannel_logout_session_required: bool = True
+    clef_logout_uri: str | None = None
     token_endpoint_auth_method: str = "client_secret_basic"
     id_token_signed_response_alg: str = "RS256"
     client_name: str | None = None
@@ -38,7 +39,7 @@ class Client:
         for uri in (
             *self.redirect_uris,
             *self.post_logout_redirect_uris,
-            *filter(None, (self.backchannel_logout_uri,)),
+            *filter(None, (self.backchannel_logout_uri, self.clef_logout_uri)),
         ):
             parts = urlsplit(uri)
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment:

@@ -25,10 +25,24 @@ TAMPERED = (
     "revoke",
     "id_token",
     "logout_token",
+    "clef_authorize",
+    "clef_info",
+    "clef_logout",
 )
 """What ``Provider.tamper`` may name."""
 
-ENDPOINTS = ("discovery", "jwks", "authorize", "token", "userinfo", "revoke", "end_session")
+ENDPOINTS = (
+    "discovery",
+    "jwks",
+    "authorize",
+    "token",
+    "userinfo",
+    "revoke",
+    "end_session",
+    "clef_authorize",
+    "clef_info",
+    "clef_logout",
+)
 """What ``Provider.answer_instead`` may name."""
 
 

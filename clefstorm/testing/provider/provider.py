@@ -1,5 +1,7 @@
 """The embedded OpenID provider: a real one, small, for tests, demos and development.
 
+It also speaks Clef API v1, for the same people and the same registered applications.
+
 LAW: listens on loopback alone unless a switch says otherwise that is dangerous by name: it
 knows everybody's password and lets anyone who reaches it sign anyone out.
 Source: OpenID Connect Core 1.0 and Discovery 1.0, RP-Initiated and Back-Channel Logout 1.0.
@@ -21,7 +23,7 @@ from tornado.web import Application
 
 from clefstorm.errors import ConfigurationError
 from clefstorm.keys import Key
-from clefstorm.testing.provider import admin, end_session, endpoints, sign_in, web
+from clefstorm.testing.provider import admin, clef, end_session, endpoints, sign_in, web
 from clefstorm.testing.provider.accounts import Account
 from clefstorm.testing.provider.authority import Authority
 
@@ -130,6 +132,11 @@ class Provider(Authority):
         return self._port
 
     @property
+    def api_url(self) -> str:
+        """Where Clef API v1 is served, for a Clef alias and ``ClefStorm.api_url``."""
+        return f"{self.issuer}/api/v1/"
+
+    @property
     def issuer(self) -> str:
         """The issuer, which is also the address: http://host:port."""
         if not self._port:
@@ -182,6 +189,11 @@ class Provider(Authority):
             (r"/agree", sign_in.AgreeHandler),
             (r"/end_session", end_session.EndSessionHandler),
             (r"/end_session/confirm", end_session.ConfirmLogoutHandler),
+            (r"/api/v1/authorize", clef.ClefAuthorizeHandler),
+            (r"/api/v1/info", clef.ClefInfoHandler),
+            (r"/api/v1/logout", clef.ClefLogoutHandler),
+            (r"/v3/clef\.js", clef.ClefScriptHandler),
+            (r"/clef/wave", clef.ClefWaveHandler),
             (r"/admin", admin.AdminHandler),
             (r"/admin/sign-out", admin.AdminSignOutHandler),
             (r"/admin/end-session", admin.AdminEndSessionHandler),

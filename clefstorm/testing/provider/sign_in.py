@@ -11,7 +11,6 @@ from __future__ import annotations
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from clefstorm.errors import RequestRefused
-from clefstorm.testing.provider.accounts import Account
 from clefstorm.testing.provider.authorization_request import (
     AuthorizationRequest,
     ReturnAddress,
@@ -148,7 +147,7 @@ class SignInHandler(AuthorizationHandler):
         if self.get_body_argument("cancel", None) is not None:
             await self.answer_error(request.to, "access_denied", "the user did not sign in")
             return
-        account = self._account()
+        account = self.account_of_form()
         if account is None:
             username = self.get_body_argument("username", "")
             self.show_sign_in(request, username=username, failed=True)
@@ -160,14 +159,6 @@ class SignInHandler(AuthorizationHandler):
         )
         self.keep_session(cookie)
         await self.go_on(request, session, fresh=True)
-
-    def _account(self) -> Account | None:
-        one_tap = self.get_body_argument("account", None)
-        if one_tap is not None and self.authority.demo_accounts:
-            return self.authority.accounts.get(one_tap)
-        account = self.authority.accounts.get(self.get_body_argument("username", ""))
-        password = self.get_body_argument("password", "", strip=False)
-        return account if account is not None and account.has_password(password) else None
 
 
 class AgreeHandler(AuthorizationHandler):

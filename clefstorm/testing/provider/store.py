@@ -30,7 +30,8 @@ def handle_of(secret: str) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class ProviderSession:
-    """One browser, signed in at the provider. ``sids`` has one sid for each client it used.
+    """One browser, signed in at the provider. ``sids`` has one sid for each client it used,
+    ``clef_grants`` one name for each application that it approved by a wave.
 
     ``handle`` names it for the admin page and for ``Provider.end_session``. Times are epoch
     seconds; ``auth_time`` is when the user last proved who they are.
@@ -42,6 +43,7 @@ class ProviderSession:
     started: float
     user_agent: str = ""
     sids: dict[str, str] = field(default_factory=dict)
+    clef_grants: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, Finish, HTTPError, RequestHandler
 
 from clefstorm.errors import RequestRefused
+from clefstorm.testing.provider.accounts import Account
 from clefstorm.testing.provider.authority import Authority, RequestSeen
 from clefstorm.testing.provider.authorization_request import read_parameters
 from clefstorm.testing.provider.faults import Answer, tampered
@@ -121,6 +122,15 @@ class PageHandler(ProviderHandler):
     def keep_session(self, cookie: str) -> None:
         """Give the browser the cookie of its new session."""
         self.set_cookie(self.session_cookie, cookie, httponly=True, samesite="Lax", path="/")
+
+    def account_of_form(self) -> Account | None:
+        """Return who signs in by a form, with a password or one tap; None when nobody does."""
+        one_tap = self.get_body_argument("account", None)
+        if one_tap is not None and self.authority.demo_accounts:
+            return self.authority.accounts.get(one_tap)
+        account = self.authority.accounts.get(self.get_body_argument("username", ""))
+        password = self.get_body_argument("password", "", strip=False)
+        return account if account is not None and account.has_password(password) else None
 
     def allow_script(self) -> str:
         """Let this page run one script of its own; return the nonce that marks it."""
