@@ -181,7 +181,7 @@ async def test_webhook_ends_all_sessions(site, provider, new_browser, rp, happen
     for screen in alices:
         assert "clef-button" in (await screen.get(f"{site}/")).text
     assert (await bob.get(f"{site}/")).text == "hello Bob Baker"
-    assert [h.facts["ended"] for h in happenings if h.event == "logout_received"] == ["2"]
+    assert [h.facts["reason"] for h in happenings if h.event == "signed_out"] == ["backchannel"] * 2
 
 
 async def test_webhook_twice(site, provider, browser, rp) -> None:
