@@ -7,7 +7,6 @@ Source: OpenID Connect Core 1.0; RP-Initiated and Back-Channel Logout 1.0; RFC 9
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -30,13 +29,13 @@ from clefstorm.relying_party.outcomes import (
 )
 from clefstorm.relying_party.refreshing import Refresher
 from clefstorm.relying_party.setting import Secret, Setting
+from clefstorm.relying_party.tidying import Tidying
 from clefstorm.sessions import LoginSession, SessionStore, SQLiteSessionStore, session_key
 
 IDLE = 8 * 3600.0
 LIFETIME = 7 * 86400.0
 _FRESH_FOR = 30.0
 _TOUCH_EVERY = 60.0
-_PRUNE_EVERY = 600.0
 
 
 class RelyingParty:
@@ -90,8 +89,7 @@ class RelyingParty:
             self.sessions, self._setting.client, self._endings.one, clock=clock
         )
         self._started = False
-        self._prune_at = 0.0
-        self._pruning: asyncio.Task[None] | None = None
+        self._tidying = Tidying(self._setting, self.sessions)
 
     # -- configuration -----------------------------------------------------------------------
 
@@ -160,7 +158,7 @@ class RelyingParty:
         StoreUnavailable; whatever it raises, no session of anybody is touched.
         """
         self._start()
-        self._prune_sometimes()
+        self._tidying.sometimes()
         return await self._logins.finish(parameters, cookies=cookies)
 
     # -- sessions ---------------------------------------------------------------------------
@@ -300,19 +298,6 @@ class RelyingParty:
             self._started = True
             self.sessions.start(self._endings.elsewhere)
 
-    def _prune_sometimes(self) -> None:
-        """Drop what has expired. Only logins make the store grow, so they see to it."""
-        now = self.clock()
-        if now >= self._prune_at and (self._pruning is None or self._pruning.done()):
-            self._prune_at = now + _PRUNE_EVERY
-            self._pruning = asyncio.get_running_loop().create_task(self._prune())
-
-    async def _prune(self) -> None:
-        try:
-            await self.sessions.prune()
-        except StoreUnavailable as error:
-            self.record("prune_failed", code=error.code)
-
     async def close(self) -> None:
         """Finish the refreshes under way, then close the bus, the store and the given clients.
 
@@ -320,8 +305,7 @@ class RelyingParty:
         """
         await self._refresher.close()
         await self._endings.close()
-        if self._pruning is not None:
-            await self._pruning
+        await self._tidying.close()
         await self.bus.close()
         await self.sessions.close()
         for client in self._setting.given_clients:

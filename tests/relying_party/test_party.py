@@ -174,7 +174,7 @@ async def test_what_can_be_read_does_not_wait_for_what_cannot_be_written(
 async def test_logins_tidy_the_store_up(visitor, given_clock) -> None:
     """What expired is dropped at a later login, so that the store does not grow for ever."""
     await visitor.sign_in()
-    await visitor.relying_party._pruning
+    await visitor.relying_party._tidying.close()
     given_clock.advance(30 * 86400)
     store, dropped = visitor.relying_party.sessions, []
     prune = store.prune
@@ -186,7 +186,7 @@ async def test_logins_tidy_the_store_up(visitor, given_clock) -> None:
     store.prune = count
     await visitor.sign_in()
     await visitor.sign_in()
-    await visitor.relying_party._pruning
+    await visitor.relying_party._tidying.close()
     assert dropped == [2]  # the session and the used state of a month ago
 
 
@@ -200,7 +200,7 @@ async def test_a_store_that_cannot_tidy_up_stops_no_login(visitor) -> None:
 
     visitor.relying_party.sessions.prune = broken
     assert (await visitor.sign_in()).session.sub == "alice"
-    await visitor.relying_party._pruning
+    await visitor.relying_party._tidying.close()
     assert "prune_failed" in heard
 
 

@@ -1,0 +1,43 @@
+"""Dropping from the store what has expired, beside the logins that make it grow.
+
+LAW: nobody waits for it, and what fails here stops no login.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from clefstorm.errors import StoreUnavailable
+from clefstorm.relying_party.setting import Setting
+from clefstorm.sessions import SessionStore
+
+EVERY = 600.0
+"""Seconds between two rounds, at least."""
+
+
+class Tidying:
+    """Prunes one store."""
+
+    def __init__(self, setting: Setting, store: SessionStore) -> None:
+        self._setting = setting
+        self._store = store
+        self._due_at = 0.0
+        self._round: asyncio.Task[None] | None = None
+
+    def sometimes(self) -> None:
+        """Begin a round when one is due and none is under way."""
+        now = self._setting.clock()
+        if now >= self._due_at and (self._round is None or self._round.done()):
+            self._due_at = now + EVERY
+            self._round = asyncio.get_running_loop().create_task(self._prune())
+
+    async def close(self) -> None:
+        """Wait for the round under way."""
+        if self._round is not None:
+            await self._round
+
+    async def _prune(self) -> None:
+        try:
+            await self._store.prune()
+        except StoreUnavailable as error:
+            self._setting.record("prune_failed", code=error.code)
