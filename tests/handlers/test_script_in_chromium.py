@@ -95,9 +95,12 @@ class Story:
 
 
 async def left(*pages: Page) -> None:
-    """Wait until all have gone to the farewell page."""
+    """Wait until all have gone to the farewell page.
+
+    Less than the 20 seconds after which a stream looks by itself: so they were told.
+    """
     for page in pages:
-        await page.wait_for_url("**/bye")
+        await page.wait_for_url("**/bye", timeout=10_000)
 
 
 @pytest.fixture

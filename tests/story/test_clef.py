@@ -34,7 +34,8 @@ async def test_the_wave_signs_in_and_the_webhook_signs_out_every_tab(
     await operator.goto(f"{demo.provider}/admin")
     await operator.locator("form[name=sign-out-alice] button").click()
     for page in (first, second, third):
-        await page.wait_for_url(f"{demo.application}/bye")
+        # Far less than the 20 seconds after which a tab would look by itself: it was told.
+        await page.wait_for_url(f"{demo.application}/bye", timeout=6000)
         await expect(page.get_by_role("heading", name="You are signed out")).to_be_visible()
     await operator.reload()
     await expect(operator.get_by_text("/auth/clef-logout").first).to_be_visible()
