@@ -1,26 +1,31 @@
 """One alias in use: a provider's flows, driven over the network.
 
-LAW: decides nothing of the protocol; each method is one flow under the async driver.
+LAW: decides nothing of the protocol; each method is one flow, under the async driver in
+AsyncClient and under the blocking one in Client.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar, Unpack
 
 from clefstorm.errors import ConfigurationError
 from clefstorm.keys import Key
 from clefstorm.protocol.authorization import CodeGrant, PendingLogin
+from clefstorm.protocol.exchange import Flow
 from clefstorm.protocol.identity import Identity
 from clefstorm.protocol.logout_token import LogoutNotice
 from clefstorm.protocol.token_endpoint import Tokens
-from clefstorm.providers import BegunLogin, Provider, SignedIn
-from clefstorm.transport import AsyncRunner
+from clefstorm.providers import BegunLogin, LoginParameters, Provider, SignedIn
+from clefstorm.transport import AsyncRunner, run_blocking
+
+T = TypeVar("T")
 
 
-class AsyncClient:
-    """The async OAuth client of one provider registration.
+class _OneAlias:
+    """What both clients are made of.
 
     ``timeout`` is in seconds, for each single request; ``deadline`` bounds each method as a
     whole. ``state_key`` signs states; None leaves that to whoever calls ``begin_login``.
@@ -50,48 +55,35 @@ class AsyncClient:
         self._runner = AsyncRunner(verify=verify, timeout=timeout, clock=clock)
 
     def __repr__(self) -> str:
-        return f"<AsyncClient {self.alias!r} of {self.provider.issuer}>"
+        return f"<{type(self).__name__} {self.alias!r} of {self.provider.issuer}>"
+
+
+class AsyncClient(_OneAlias):
+    """The async OAuth client of one provider registration."""
 
     async def begin_login(
-        self,
-        state_key: Key,
-        *,
-        prompt: str | None = None,
-        login_hint: str | None = None,
-        ui_locales: str | None = None,
-        max_age: int | None = None,
-        extra: Mapping[str, str] | None = None,
+        self, state_key: Key, **parameters: Unpack[LoginParameters]
     ) -> BegunLogin:
         """Return where to send the browser and what to remember until it comes back.
 
-        ``max_age`` is in seconds; None leaves a parameter out. Raises TransportError or
+        ``prompt``, ``login_hint``, ``ui_locales``, ``max_age`` (seconds) and ``extra`` (a mapping
+        of further parameters) are the provider's; None leaves one out. Raises TransportError or
         ProtocolViolation when the provider's metadata can't be had.
         """
-        flow = self.provider.begin_login(
-            state_key,
-            clock=self.clock,
-            prompt=prompt,
-            login_hint=login_hint,
-            ui_locales=ui_locales,
-            max_age=max_age,
-            extra=extra,
-        )
-        return await self._runner.run(flow, deadline=self._deadline)
+        return await self._run(self.provider.begin_login(state_key, clock=self.clock, **parameters))
 
     async def check_callback(
         self, parameters: Sequence[tuple[str, str]], pending: PendingLogin
     ) -> CodeGrant:
         """Judge the callback; raises RequestRefused or AuthorizationRefused."""
-        flow = self.provider.check_callback(parameters, pending)
-        return await self._runner.run(flow, deadline=self._deadline)
+        return await self._run(self.provider.check_callback(parameters, pending))
 
     async def redeem(self, grant: CodeGrant) -> SignedIn:
         """Exchange a code for tokens and the user's identity.
 
         Raises TokenRefused, ProtocolViolation or TransportError.
         """
-        flow = self.provider.redeem(grant, clock=self.clock)
-        return await self._runner.run(flow, deadline=self._deadline)
+        return await self._run(self.provider.redeem(grant, clock=self.clock))
 
     async def refresh(self, tokens: Tokens) -> Tokens:
         """Return fresh tokens; their id token, if any, is for ``identify_refreshed`` to judge.
@@ -99,8 +91,7 @@ class AsyncClient:
         Raises TokenRefused (``error`` is invalid_grant when the grant is gone for good),
         ProtocolViolation, TransportError, or ConfigurationError without a refresh token.
         """
-        flow = self.provider.refresh(tokens, clock=self.clock)
-        return await self._runner.run(flow, deadline=self._deadline)
+        return await self._run(self.provider.refresh(tokens, clock=self.clock))
 
     async def identify_refreshed(self, fresh: Tokens, identity: Identity) -> Identity:
         """Return the identity as a refresh left it (Core 1.0, section 12.2).
@@ -108,21 +99,69 @@ class AsyncClient:
         Raises ProtocolViolation when the new id token is not of this identity, TransportError
         when the keys to check it can't be had.
         """
-        flow = self.provider.identify_refreshed(fresh, identity, clock=self.clock)
-        return await self._runner.run(flow, deadline=self._deadline)
+        return await self._run(self.provider.identify_refreshed(fresh, identity, clock=self.clock))
 
     async def end_session_url(
         self, *, id_token: str | None = None, state: str | None = None
     ) -> str | None:
         """Return where the browser ends the provider's own session, None when it can't."""
-        flow = self.provider.end_session_url(id_token=id_token, state=state)
-        return await self._runner.run(flow, deadline=self._deadline)
+        return await self._run(self.provider.end_session_url(id_token=id_token, state=state))
 
     async def check_logout(self, logout_token: str) -> LogoutNotice:
         """Judge a logout token; raises ProtocolViolation, TransportError, ConfigurationError."""
-        flow = self.provider.check_logout(logout_token, clock=self.clock)
-        return await self._runner.run(flow, deadline=self._deadline)
+        return await self._run(self.provider.check_logout(logout_token, clock=self.clock))
 
     async def close(self) -> None:
         """Close the connections to the provider."""
         await self._runner.close()
+
+    async def _run(self, flow: Flow[T]) -> T:
+        return await self._runner.run(flow, deadline=self._deadline)
+
+
+class Client(_OneAlias):
+    """The blocking twin of AsyncClient, for scripts, workers and threads.
+
+    Each method promises what AsyncClient's of that name does, and may be called from several
+    threads at once. In a thread that runs an event loop each raises ConfigurationError (code
+    ``blocking_in_loop``) instead of stopping it.
+    """
+
+    def begin_login(self, state_key: Key, **parameters: Unpack[LoginParameters]) -> BegunLogin:
+        """Return where to send the browser and what to remember until it comes back."""
+        return self._run(self.provider.begin_login(state_key, clock=self.clock, **parameters))
+
+    def check_callback(
+        self, parameters: Sequence[tuple[str, str]], pending: PendingLogin
+    ) -> CodeGrant:
+        """Judge the callback."""
+        return self._run(self.provider.check_callback(parameters, pending))
+
+    def redeem(self, grant: CodeGrant) -> SignedIn:
+        """Exchange a code for tokens and the user's identity."""
+        return self._run(self.provider.redeem(grant, clock=self.clock))
+
+    def refresh(self, tokens: Tokens) -> Tokens:
+        """Return fresh tokens; their id token, if any, is for ``identify_refreshed`` to judge."""
+        return self._run(self.provider.refresh(tokens, clock=self.clock))
+
+    def identify_refreshed(self, fresh: Tokens, identity: Identity) -> Identity:
+        """Return the identity as a refresh left it (Core 1.0, section 12.2)."""
+        return self._run(self.provider.identify_refreshed(fresh, identity, clock=self.clock))
+
+    def end_session_url(
+        self, *, id_token: str | None = None, state: str | None = None
+    ) -> str | None:
+        """Return where the browser ends the provider's own session, None when it can't."""
+        return self._run(self.provider.end_session_url(id_token=id_token, state=state))
+
+    def check_logout(self, logout_token: str) -> LogoutNotice:
+        """Judge a logout token."""
+        return self._run(self.provider.check_logout(logout_token, clock=self.clock))
+
+    def close(self) -> None:
+        """Close the connections to the provider."""
+        run_blocking(self._runner.close)
+
+    def _run(self, flow: Flow[T]) -> T:
+        return run_blocking(lambda: self._runner.run(flow, deadline=self._deadline))

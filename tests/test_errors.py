@@ -30,7 +30,7 @@ from clefstorm.errors import (
 ALL = [
     kind
     for _, kind in inspect.getmembers(errors, inspect.isclass)
-    if kind.__module__ == errors.__name__
+    if issubclass(kind, ClefStormError)
 ]
 
 
@@ -186,7 +186,7 @@ def test_traceback_shows_what_str_shows() -> None:
     """The line that a traceback prints is one line of ours."""
     error = ConfigurationError("no", got="a\nb")
     (line,) = traceback.format_exception_only(error)
-    assert line == f"clefstorm.errors.ConfigurationError: {error}\n"
+    assert line == f"clefstorm.errors.error.ConfigurationError: {error}\n"
     assert line.strip().isprintable()
 
 

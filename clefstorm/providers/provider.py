@@ -11,6 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypedDict
 
 from clefstorm.errors import ConfigurationError, ProtocolViolation
 from clefstorm.keys import Key
@@ -50,6 +51,16 @@ def _check_credential(name: str, value: object) -> None:
             f"{name} is a text, not empty and with no white space around it",
             code=f"{name}_invalid",
         )
+
+
+class LoginParameters(TypedDict, total=False):
+    """What one login may ask for, as ``Provider.begin_login`` takes it; for who passes it on."""
+
+    prompt: str | None
+    login_hint: str | None
+    ui_locales: str | None
+    max_age: int | None
+    extra: Mapping[str, str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

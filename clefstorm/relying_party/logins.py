@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 from clefstorm.client import AsyncClient
 from clefstorm.errors import (
@@ -24,7 +24,7 @@ from clefstorm.errors import (
 from clefstorm.protocol.authorization import SILENT_REFUSALS, callback_parameter
 from clefstorm.protocol.return_path import local_path
 from clefstorm.protocol.state import check_browser, check_state
-from clefstorm.providers import SignedIn
+from clefstorm.providers import LoginParameters, SignedIn
 from clefstorm.providers.provider import LOGIN_LIFETIME
 from clefstorm.registry import DEFAULT
 from clefstorm.relying_party.endings import Endings
@@ -64,30 +64,19 @@ class Logins:
         *,
         cookies: Mapping[str, str] | None = None,
         return_to: str | None = "/",
-        prompt: str | None = None,
-        login_hint: str | None = None,
-        ui_locales: str | None = None,
-        max_age: int | None = None,
-        extra: Mapping[str, str] | None = None,
+        **parameters: Unpack[LoginParameters],
     ) -> LoginStart:
         """Begin a login of the browser that holds these cookies.
 
-        ``return_to`` is the local path to go to afterwards; None leaves a parameter out.
-        Raises UnknownAlias, RequestRefused for a return path that leaves the site, and
-        TransportError or ProtocolViolation when the provider can't be used.
+        ``return_to`` is the local path to go to afterwards. Raises UnknownAlias,
+        RequestRefused for a return path that leaves the site, and TransportError or
+        ProtocolViolation when the provider can't be used.
         """
         names, cookies = self._setting.cookies, cookies or {}
         path = local_path(return_to)
         alias = DEFAULT if alias is None else alias
         client = self._setting.client(alias)
-        begun = await client.begin_login(
-            self._setting.state_keys(client)[0],
-            prompt=prompt,
-            login_hint=login_hint,
-            ui_locales=ui_locales,
-            max_age=max_age,
-            extra=extra,
-        )
+        begun = await client.begin_login(self._setting.state_keys(client)[0], **parameters)
         held = cookies.get(names.session)
         ticket = LoginTicket(
             alias=alias,

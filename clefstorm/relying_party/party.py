@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from clefstorm.bus import AsyncBus, Subscription
 from clefstorm.client import AsyncClient
 from clefstorm.errors import ClefStormError, SessionConflict, SessionEnded, StoreUnavailable
+from clefstorm.providers import LoginParameters
 from clefstorm.relying_party.endings import Endings
 from clefstorm.relying_party.logins import Logins, OnLogin
 from clefstorm.relying_party.logouts import TOMBSTONE, Logouts
@@ -124,28 +125,20 @@ class RelyingParty:
         *,
         cookies: Mapping[str, str] | None = None,
         return_to: str | None = "/",
-        prompt: str | None = None,
-        login_hint: str | None = None,
-        ui_locales: str | None = None,
-        max_age: int | None = None,
-        extra: Mapping[str, str] | None = None,
+        **parameters: Unpack[LoginParameters],
     ) -> LoginStart:
         """Begin a login of the browser that holds these cookies.
 
-        ``return_to`` is the local path to go to afterwards; None leaves a parameter out.
-        Raises UnknownAlias, RequestRefused for a return path that leaves the site, and
-        TransportError or ProtocolViolation when the provider can't be used.
+        ``return_to`` is the local path to go to afterwards, ``parameters`` are those of
+        AsyncClient.begin_login. Raises UnknownAlias, RequestRefused for a return path that leaves
+        the site, and TransportError or ProtocolViolation when the provider can't be used.
         """
         self._start()
         return await self._logins.begin(
             alias,
             cookies=cookies,
             return_to=return_to,
-            prompt=prompt,
-            login_hint=login_hint,
-            ui_locales=ui_locales,
-            max_age=max_age,
-            extra=extra,
+            **parameters,
         )
 
     async def finish_login(

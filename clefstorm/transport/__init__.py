@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from clefstorm.transport.connection import AsyncConnection
 from clefstorm.transport.documents import DocumentCache
+from clefstorm.transport.loop_thread import run_blocking
 from clefstorm.transport.runner import AsyncRunner
 
-__all__ = ["AsyncConnection", "AsyncRunner", "DocumentCache"]
+__all__ = ["AsyncConnection", "AsyncRunner", "DocumentCache", "run_blocking"]
