@@ -13,8 +13,8 @@ whoever uses the bus alone loads no PyJWT. LAW: no code of its own but this.
 #   protocol/                                   no I/O, no clock, no framework
 #   providers/ | transport/ | bus/ | sessions/
 #   client                                      one alias in use
-#   registry                                    configure(): the only global state
-#   relying_party/ | clef                       log in, log out, refresh | one API as a client
+#   registry/                                   configure(): the only global state
+#   relying_party/ | clef | eternaltwin         log in, log out, refresh | two APIs as clients
 #   handlers/ | remote/                         HTTP to the relying party | the bus from afar
 #   testing/                                    shipped: provider, browser, clock
 
@@ -26,18 +26,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from clefstorm.bus import AsyncBus, Notification
     from clefstorm.clef import ClefStorm, ClefWaveStyle
-    from clefstorm.client import AsyncClient
+    from clefstorm.client import AsyncClient, Client
     from clefstorm.errors import (
         BusClosed,
         BusTimeoutError,
         ClefAPIError,
         ClefStormError,
         ConfigurationError,
+        HTTPStatusError,
         LoginDenied,
         ProtocolViolation,
         ProviderError,
         SessionEnded,
         TransportError,
+        URLError,
     )
     from clefstorm.handlers import (
         BusAccess,
@@ -47,17 +49,38 @@ if TYPE_CHECKING:
         user_of,
         wave_button,
     )
-    from clefstorm.keys import EdDSAKey, ES256Key, HS256Key, PS256Key, RS256Key
-    from clefstorm.registry import async_connections, configure
+    from clefstorm.keys import EdDSAKey, ES256Key, HS256Key, KeyList, PS256Key, RS256Key
+    from clefstorm.registry import (
+        async_connections,
+        configure,
+        configure_from_environment,
+        configure_from_file,
+        connections,
+    )
     from clefstorm.relying_party import RelyingParty
     from clefstorm.remote import Credentials, Session
     from clefstorm.sessions import LoginSession, MemorySessionStore, SQLiteSessionStore
+    from clefstorm.transport import (
+        NO_AUTH,
+        AsyncConnection,
+        AsyncPodConnection,
+        Bearer,
+        ClientCredentials,
+        Connection,
+        ConnectionHook,
+        ConnectionManager,
+        PodConnection,
+    )
 
 __version__ = "1.0.0.dev0"
 
 __all__ = [
+    "NO_AUTH",
     "AsyncBus",
     "AsyncClient",
+    "AsyncConnection",
+    "AsyncPodConnection",
+    "Bearer",
     "BusAccess",
     "BusClosed",
     "BusTimeoutError",
@@ -65,16 +88,24 @@ __all__ = [
     "ClefStorm",
     "ClefStormError",
     "ClefWaveStyle",
+    "Client",
+    "ClientCredentials",
     "ConfigurationError",
+    "Connection",
+    "ConnectionHook",
+    "ConnectionManager",
     "Credentials",
     "ES256Key",
     "EdDSAKey",
     "HS256Key",
+    "HTTPStatusError",
+    "KeyList",
     "LoginDenied",
     "LoginSession",
     "MemorySessionStore",
     "Notification",
     "PS256Key",
+    "PodConnection",
     "ProtocolViolation",
     "ProviderError",
     "RS256Key",
@@ -83,10 +114,14 @@ __all__ = [
     "Session",
     "SessionEnded",
     "TransportError",
+    "URLError",
     "UserMixin",
     "async_connections",
     "authenticated",
     "configure",
+    "configure_from_environment",
+    "configure_from_file",
+    "connections",
     "login_routes",
     "user_of",
     "wave_button",
@@ -95,6 +130,9 @@ __all__ = [
 _HOMES = {
     "AsyncBus": "clefstorm.bus",
     "AsyncClient": "clefstorm.client",
+    "AsyncConnection": "clefstorm.transport",
+    "AsyncPodConnection": "clefstorm.transport",
+    "Bearer": "clefstorm.transport",
     "BusAccess": "clefstorm.handlers",
     "BusClosed": "clefstorm.errors",
     "BusTimeoutError": "clefstorm.errors",
@@ -102,16 +140,25 @@ _HOMES = {
     "ClefStorm": "clefstorm.clef",
     "ClefStormError": "clefstorm.errors",
     "ClefWaveStyle": "clefstorm.clef",
+    "Client": "clefstorm.client",
+    "ClientCredentials": "clefstorm.transport",
     "ConfigurationError": "clefstorm.errors",
+    "Connection": "clefstorm.transport",
+    "ConnectionHook": "clefstorm.transport",
+    "ConnectionManager": "clefstorm.transport",
     "Credentials": "clefstorm.remote",
     "ES256Key": "clefstorm.keys",
     "EdDSAKey": "clefstorm.keys",
     "HS256Key": "clefstorm.keys",
+    "HTTPStatusError": "clefstorm.errors",
+    "KeyList": "clefstorm.keys",
     "LoginDenied": "clefstorm.errors",
     "LoginSession": "clefstorm.sessions",
     "MemorySessionStore": "clefstorm.sessions",
+    "NO_AUTH": "clefstorm.transport",
     "Notification": "clefstorm.bus",
     "PS256Key": "clefstorm.keys",
+    "PodConnection": "clefstorm.transport",
     "ProtocolViolation": "clefstorm.errors",
     "ProviderError": "clefstorm.errors",
     "RS256Key": "clefstorm.keys",
@@ -120,10 +167,14 @@ _HOMES = {
     "Session": "clefstorm.remote",
     "SessionEnded": "clefstorm.errors",
     "TransportError": "clefstorm.errors",
+    "URLError": "clefstorm.errors",
     "UserMixin": "clefstorm.handlers",
     "async_connections": "clefstorm.registry",
     "authenticated": "clefstorm.handlers",
     "configure": "clefstorm.registry",
+    "configure_from_environment": "clefstorm.registry",
+    "configure_from_file": "clefstorm.registry",
+    "connections": "clefstorm.registry",
     "login_routes": "clefstorm.handlers",
     "user_of": "clefstorm.handlers",
     "wave_button": "clefstorm.handlers",

@@ -257,13 +257,14 @@ class KeyList:
         raise ConfigurationError(f"none of {self!r} can sign", code="key_cannot_sign")
 
 
-_KINDS: dict[str, type[HS256Key] | type[_KeyPair]] = {
+KEY_CLASSES: dict[str, type[HS256Key] | type[_KeyPair]] = {
     kind.alg: kind
     for kind in (
         *(HS256Key, HS384Key, HS512Key, EdDSAKey, ES256Key, ES384Key, ES512Key),
         *(RS256Key, RS384Key, RS512Key, PS256Key, PS384Key, PS512Key),
     )
 }
+"""The class of each algorithm."""
 
 
 def generate_key(alg: str, *, kid: str | None = None) -> Key:
@@ -271,11 +272,11 @@ def generate_key(alg: str, *, kid: str | None = None) -> Key:
 
     Raises ConfigurationError for an ``alg`` that we don't know.
     """
-    if alg not in _KINDS:
+    if alg not in KEY_CLASSES:
         raise ConfigurationError(
-            "no such algorithm", code="alg_unknown", expected=", ".join(_KINDS), got=alg
+            "no such algorithm", code="alg_unknown", expected=", ".join(KEY_CLASSES), got=alg
         )
-    kind = _KINDS[alg]
+    kind = KEY_CLASSES[alg]
     if issubclass(kind, HS256Key):
         return kind(secrets.token_bytes(64), kid=kid)
     private: _PrivateKey

@@ -1,22 +1,25 @@
-"""AsyncClient: each method is one flow of its provider under the driver."""
+"""AsyncClient and Client: each method is one flow of its provider under the driver."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from protocol.expecting import refusal
 from providers.driving import ISSUER, NOW, REDIRECT, SIGNING, Wire, clock, drive
+from tornado.ioloop import IOLoop
 
 from clefstorm import client as module
-from clefstorm.client import AsyncClient
-from clefstorm.errors import ConfigurationError, RequestRefused
+from clefstorm.client import AsyncClient, Client
+from clefstorm.errors import ConfigurationError, ConnectFailed, RequestRefused
 from clefstorm.keys import HS256Key
 from clefstorm.protocol.exchange import Flow
 from clefstorm.protocol.jwt import build_jwt
 from clefstorm.protocol.logout_token import LOGOUT_EVENT
 from clefstorm.providers import OpenIDProvider
+from clefstorm.transport import NO_AUTH, ConnectionHook, ConnectionManager
 
 STATE_KEY = HS256Key(b"k" * 32)
 SECRET = "a-secret-of-thirty-two-characters"
@@ -39,7 +42,9 @@ class HandRunner:
         self.closed = True
 
 
-def make(monkeypatch: pytest.MonkeyPatch, **options: Any) -> tuple[AsyncClient, HandRunner]:
+def make(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Any] = AsyncClient, **options: Any
+) -> tuple[Any, HandRunner]:
     monkeypatch.setattr(module, "AsyncRunner", HandRunner)
     provider = OpenIDProvider(
         issuer=ISSUER,
@@ -48,18 +53,31 @@ def make(monkeypatch: pytest.MonkeyPatch, **options: Any) -> tuple[AsyncClient, 
         redirect_uri=REDIRECT,
         post_logout_redirect_uri="https://app.example/bye",
     )
-    client = AsyncClient(provider, clock=clock, **options)
+    client = kind(provider, clock=clock, **options)
     runner: Any = client._runner
     return client, runner
 
 
-async def test_whole_life(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [AsyncClient, Client])
+def test_whole_life(monkeypatch: pytest.MonkeyPatch, io_loop: IOLoop, kind: type[Any]) -> None:
     """Begin, callback, code, refresh, logout: each in one bounded step (DESIGN, law 8), with the
-    clock that was given (law 5).
+    clock that was given (law 5); the blocking client does what the async one does.
     """
-    client, runner = make(monkeypatch, deadline=7.0)
-    begun = await client.begin_login(
-        STATE_KEY, prompt="login", login_hint="ann", ui_locales="de", max_age=9, extra={"x": "y"}
+    client, runner = make(monkeypatch, kind, deadline=7.0)
+
+    def call(method: Callable[..., Any], *args: Any, **more: Any) -> Any:
+        if kind is Client:
+            return method(*args, **more)
+        return io_loop.run_sync(lambda: method(*args, **more))
+
+    begun = call(
+        client.begin_login,
+        STATE_KEY,
+        prompt="login",
+        login_hint="ann",
+        ui_locales="de",
+        max_age=9,
+        extra={"x": "y"},
     )
     sent = parse_qs(urlsplit(begun.url).query)
     assert [sent[n] for n in ("prompt", "login_hint", "ui_locales", "max_age", "x")] == [
@@ -67,14 +85,14 @@ async def test_whole_life(monkeypatch: pytest.MonkeyPatch) -> None:
     ]  # fmt: skip
     runner.wire.nonce = begun.pending.nonce
     runner.wire.claims = {"auth_time": NOW}
-    grant = await client.check_callback([("code", "c")], begun.pending)
-    signed_in = await client.redeem(grant)
+    grant = call(client.check_callback, [("code", "c")], begun.pending)
+    signed_in = call(client.redeem, grant)
     assert signed_in.identity.sub == "ann"
-    fresh = await client.refresh(signed_in.tokens)
+    fresh = call(client.refresh, signed_in.tokens)
     assert fresh.expires_at == NOW + 3600
-    identity = await client.identify_refreshed(fresh, signed_in.identity)
+    identity = call(client.identify_refreshed, fresh, signed_in.identity)
     assert identity.sub == "ann"
-    url = await client.end_session_url(id_token="a.b.c", state="s")
+    url = call(client.end_session_url, id_token="a.b.c", state="s")
     assert url is not None
     assert parse_qs(urlsplit(url).query)["state"] == ["s"]
     token = build_jwt(
@@ -84,9 +102,9 @@ async def test_whole_life(monkeypatch: pytest.MonkeyPatch) -> None:
         },
         SIGNING,
     )  # fmt: skip
-    assert (await client.check_logout(token)).sub == "ann"
+    assert call(client.check_logout, token).sub == "ann"
     assert runner.deadlines == [7.0] * 7
-    await client.close()
+    call(client.close)
     assert runner.closed
 
 
@@ -107,18 +125,53 @@ async def test_end_session_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_driver_gets_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    """timeout, verify and clock are the driver's; the deadline is ten seconds unless said."""
+    """timeout, verify, clock and manager are the driver's; the deadline is 10 s unless said."""
     client, runner = make(monkeypatch, timeout=(1.0, 2.0), verify="ca.pem")
-    assert runner.options == {"timeout": (1.0, 2.0), "verify": "ca.pem", "clock": clock}
+    assert runner.options == {
+        "timeout": (1.0, 2.0),
+        "verify": "ca.pem",
+        "clock": clock,
+        "manager": None,
+    }
+    _, given = make(monkeypatch, manager=(manager := ConnectionManager()))
+    assert given.options["manager"] is manager
     assert client._deadline == 10.0
 
 
-def test_defaults_and_repr(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", [AsyncClient, Client])
+def test_defaults_and_repr(monkeypatch: pytest.MonkeyPatch, kind: type[Any]) -> None:
     """A secret reaches no repr (DESIGN, law 4)."""
-    client, _ = make(monkeypatch, state_key=STATE_KEY)
+    client, _ = make(monkeypatch, kind, state_key=STATE_KEY)
     assert (client.alias, client.state_key) == ("default", STATE_KEY)
-    assert repr(client) == f"<AsyncClient 'default' of {ISSUER}>"
+    assert repr(client) == f"<{kind.__name__} 'default' of {ISSUER}>"
     assert SECRET not in repr(client) + str(client)
+
+
+async def test_the_blocking_client_in_a_running_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A blocking call that would stop a running loop says so instead."""
+    client, runner = make(monkeypatch, Client)
+    with refusal(ConfigurationError, "blocking_in_loop"):
+        client.begin_login(STATE_KEY)
+    assert runner.deadlines == []
+
+
+def test_a_manager_serves_the_provider() -> None:
+    """The connections of a client may be an application's own: its hook sees whom and with what."""
+
+    class Hook(ConnectionHook):
+        asked: ClassVar[list[tuple[str, Any]]] = []
+
+        def connect(self, host: str, auth: Any) -> None:
+            self.asked.append((host, auth))
+
+    manager = ConnectionManager()
+    manager.add_conn_hook(Hook())
+    provider = OpenIDProvider(issuer=ISSUER, client_id="app", redirect_uri=REDIRECT)
+    client = Client(provider, manager=manager)
+    with refusal(ConnectFailed, "no_hook_connects"):
+        client.begin_login(STATE_KEY)
+    assert Hook.asked == [(ISSUER, NO_AUTH)]
+    client.close()
 
 
 @pytest.mark.parametrize("deadline", [0, -1, None, "10", float("nan"), float("inf")])

@@ -20,6 +20,7 @@ from clefstorm.errors import (
     ConfigurationError,
     ConnectFailed,
     DeadlineExceeded,
+    HTTPStatusError,
     ProtocolViolation,
     ProviderError,
     RequestRefused,
@@ -37,6 +38,8 @@ ALL = [
 def _make(kind: type[ClefStormError], **evidence: object) -> ClefStormError:
     if issubclass(kind, ProviderError):
         evidence.setdefault("error", "invalid_grant")
+    if issubclass(kind, HTTPStatusError):
+        evidence.setdefault("status", 400)
     return kind("a sentence", **evidence)  # type: ignore[arg-type]
 
 
@@ -70,7 +73,7 @@ def test_tree_drawn_is_the_tree() -> None:
 def test_drawn_asides_hold() -> None:
     """Where the tree says "also a KeyError" and so on, ``except KeyError`` catches it."""
     asides = re.findall(r"(\w+) .*\(also a (\w+)\)", errors.__doc__ or "")
-    assert len(asides) == 4
+    assert len(asides) == 5
     for name, builtin in asides:
         kind = getattr(errors, name)
         with pytest.raises(getattr(__import__("builtins"), builtin)):
@@ -215,6 +218,8 @@ SECRET_FIELDS = {
 NO_SECRETS = {
     # A state's own nonce only makes it unique; all of a state travels in URLs.
     ("clefstorm.protocol.state", "State", "nonce"),
+    # The address of a server, as it is configured.
+    ("clefstorm.providers.eternaltwin", "EternaltwinProvider", "url"),
 }
 
 

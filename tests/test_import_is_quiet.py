@@ -16,7 +16,7 @@ ALONE = {
     "clefstorm.sealing": {"jwt", "sqlite3", "tornado"},
     "clefstorm.protocol": {"sqlite3", "tornado"},
     "clefstorm.providers": {"sqlite3", "tornado"},
-    "clefstorm.transport": {"sqlite3", "tornado.web"},
+    "clefstorm.transport": {"pycurl", "sqlite3", "tornado.web"},
     "clefstorm.bus": {"cryptography", "jwt", "sqlite3", "tornado.web"},
     "clefstorm.sessions": {"jwt", "tornado"},
     "clefstorm.relying_party": {"tornado.web"},

@@ -25,7 +25,7 @@ RINGS = (
     ("providers", "transport", "bus", "sessions"),
     ("client",),
     ("registry",),
-    ("relying_party", "clef"),
+    ("relying_party", "clef", "eternaltwin"),
     ("handlers", "remote"),
     ("testing",),
 )
@@ -34,6 +34,7 @@ FOREIGN = {
     # the only parts that may import a package of others
     "cryptography": {"jws", "keys", "sealing"},
     "jwt": {"jws"},
+    "pycurl": {"transport/curl_call", "transport/curl_client"},
     "tornado": {"transport", "handlers", "remote", "testing"},
     "pytest": {"testing"},
 }

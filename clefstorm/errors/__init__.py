@@ -2,7 +2,8 @@
 
     ClefStormError
     ├── ConfigurationError        you: an option, a file or an alias is wrong
-    │   └── UnknownAlias          (also a KeyError)
+    │   ├── UnknownAlias          (also a KeyError)
+    │   └── URLError              a host or URL that can't be used (also a ValueError)
     ├── RequestRefused            the browser, or whoever called us, sent what we don't accept
     │   └── LoginDenied           the application's own on_login said no
     ├── ProviderError             the provider answered by its rules, and the answer is no
@@ -15,6 +16,22 @@
     │   ├── ConnectFailed         refused, unresolved, TLS broken (also a ConnectionError)
     │   ├── DeadlineExceeded      too slow (also a TimeoutError)
     │   └── AnswerTooLarge        more bytes than we agreed to read
+    ├── HTTPStatusError           json_request: the server answered, with no success; any status
+    │   ├── ClientError           400 to 499
+    │   │   ├── BadRequest
+    │   │   ├── Unauthorized
+    │   │   ├── Forbidden
+    │   │   ├── NotFound
+    │   │   ├── MethodNotAllowed
+    │   │   ├── Conflict
+    │   │   ├── Gone
+    │   │   ├── UnsupportedMediaType
+    │   │   └── TooManyRequests
+    │   └── ServerError           500 to 599
+    │       ├── InternalServerError
+    │       ├── BadGateway
+    │       ├── ServiceUnavailable
+    │       └── GatewayTimeout
     ├── SealBroken                a sealed value was altered, is foreign, or its key was retired
     ├── SessionError
     │   ├── SessionEnded          it was revoked or expired; whoever holds it must sign in again
@@ -45,6 +62,7 @@ from clefstorm.errors.error import (
     RequestRefused,
     SealBroken,
     UnknownAlias,
+    URLError,
 )
 from clefstorm.errors.provider import (
     AuthorizationRefused,
@@ -60,6 +78,25 @@ from clefstorm.errors.session import (
     SessionError,
     StoreUnavailable,
 )
+from clefstorm.errors.status import (
+    BadGateway,
+    BadRequest,
+    ClientError,
+    Conflict,
+    Forbidden,
+    GatewayTimeout,
+    Gone,
+    HTTPStatusError,
+    InternalServerError,
+    MethodNotAllowed,
+    NotFound,
+    ServerError,
+    ServiceUnavailable,
+    TooManyRequests,
+    Unauthorized,
+    UnsupportedMediaType,
+    class_of_status,
+)
 from clefstorm.errors.transport import (
     AnswerTooLarge,
     ConnectFailed,
@@ -70,26 +107,44 @@ from clefstorm.errors.transport import (
 __all__ = [
     "AnswerTooLarge",
     "AuthorizationRefused",
+    "BadGateway",
+    "BadRequest",
     "BusClosed",
     "BusError",
     "BusTimeoutError",
     "ClefAPIError",
     "ClefStormError",
+    "ClientError",
     "ConfigurationError",
+    "Conflict",
     "ConnectFailed",
     "DeadlineExceeded",
     "DocumentViolation",
+    "Forbidden",
+    "GatewayTimeout",
+    "Gone",
+    "HTTPStatusError",
+    "InternalServerError",
     "LoginDenied",
+    "MethodNotAllowed",
+    "NotFound",
     "ProtocolViolation",
     "ProviderError",
     "RequestRefused",
     "SealBroken",
+    "ServerError",
+    "ServiceUnavailable",
     "SessionConflict",
     "SessionEnded",
     "SessionError",
     "SlowSubscriber",
     "StoreUnavailable",
     "TokenRefused",
+    "TooManyRequests",
     "TransportError",
+    "URLError",
+    "Unauthorized",
     "UnknownAlias",
+    "UnsupportedMediaType",
+    "class_of_status",
 ]

@@ -57,6 +57,12 @@ class UnknownAlias(ConfigurationError, KeyError):
     default_code = "unknown_alias"
 
 
+class URLError(ConfigurationError, ValueError):
+    """A host name or URL that can't be used: no scheme, two ports, another origin."""
+
+    default_code = "url"
+
+
 class RequestRefused(ClefStormError):
     """The request that reached us is not acceptable; answered with 400 (403 where said)."""
 

@@ -19,6 +19,7 @@ from clefstorm.errors import (
     ClefStormError,
     LoginDenied,
     ProtocolViolation,
+    ProviderError,
     RequestRefused,
     SealBroken,
     SessionEnded,
@@ -136,7 +137,7 @@ def _words(error: ClefStormError) -> tuple[int, str, str, str]:
                 "It did not answer, or not in time.",
                 _AGAIN,
             )
-        case ProtocolViolation() | TokenRefused() | ClefAPIError():
+        case ProtocolViolation() | ProviderError():
             return (
                 502,
                 "The sign-in service gave a wrong answer",

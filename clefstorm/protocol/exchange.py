@@ -45,11 +45,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """An HTTP answer, read whole and already bounded; header names are in lower case."""
+    """An HTTP answer, read whole and already bounded; header names are in lower case.
+
+    A header that came more than once is joined with commas; ``set_cookies`` has the values of
+    Set-Cookie one by one, because those can't be joined (RFC 9110, section 5.3).
+    """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
+    set_cookies: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def media_type(self) -> str:

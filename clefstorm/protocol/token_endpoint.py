@@ -1,7 +1,7 @@
 """Requests to the token endpoint, and its answers.
 
 LAW: a code, a refresh token and a client secret go into the body or the Authorization header,
-never into a URL. Source: RFC 6749, sections 4.1.3, 5 and 6; RFC 7636, section 4.5.
+never into a URL. Source: RFC 6749, sections 4.1.3, 4.4, 5 and 6; RFC 7636, section 4.5.
 """
 
 from __future__ import annotations
@@ -97,6 +97,19 @@ def build_refresh_request(
 ) -> Request:
     """Build the request that refreshes an access token (RFC 6749, section 6)."""
     form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+    return _token_request(token_endpoint, form, authentication)
+
+
+def build_client_credentials_request(
+    token_endpoint: str,
+    scope: str | None,
+    authentication: tuple[Mapping[str, str], Mapping[str, str]],
+) -> Request:
+    """Build the request of a client that speaks for itself (RFC 6749, section 4.4.2).
+
+    ``scope`` None leaves it to the server.
+    """
+    form = {"grant_type": "client_credentials"} | ({} if scope is None else {"scope": scope})
     return _token_request(token_endpoint, form, authentication)
 
 

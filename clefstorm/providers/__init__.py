@@ -4,6 +4,7 @@ LAW: data first, flows where they differ; no I/O, no framework.
 """
 
 from clefstorm.providers.clef import ClefProvider
+from clefstorm.providers.eternaltwin import EternaltwinProvider
 from clefstorm.providers.oauth2 import OAuth2Provider
 from clefstorm.providers.openid import OpenIDProvider
 from clefstorm.providers.provider import BegunLogin, LoginParameters, Provider, SignedIn
@@ -11,6 +12,7 @@ from clefstorm.providers.provider import BegunLogin, LoginParameters, Provider, 
 __all__ = [
     "BegunLogin",
     "ClefProvider",
+    "EternaltwinProvider",
     "LoginParameters",
     "OAuth2Provider",
     "OpenIDProvider",

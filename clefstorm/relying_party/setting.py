@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from clefstorm.client import AsyncClient
-from clefstorm.errors import ConfigurationError, UnknownAlias
+from clefstorm.errors import ConfigurationError
 from clefstorm.keys import HS256Key, Key
-from clefstorm.registry import DEFAULT, async_connections
+from clefstorm.registry import DEFAULT, async_connections, unknown_alias
 from clefstorm.relying_party.outcomes import CookieNames, Happening
 from clefstorm.sealing import Sealer, secret_file
 
@@ -56,11 +56,7 @@ class Setting:
         """Return the client of an alias, None meaning "default"; raises UnknownAlias."""
         wanted = DEFAULT if alias is None else alias
         if wanted not in self.clients:
-            raise UnknownAlias(
-                f"no provider is configured under the alias {wanted!r}",
-                alias=wanted,
-                configured=", ".join(self.clients) or "none",
-            )
+            raise unknown_alias(wanted, self.clients)
         return self.clients[wanted]
 
     @property
@@ -84,7 +80,7 @@ class Setting:
 
     def state_keys(self, client: AsyncClient) -> tuple[Key, ...]:
         """Return the keys that may have signed a client's states; the first signs."""
-        return self._state_keys if client.state_key is None else (client.state_key,)
+        return client.state_keys or self._state_keys
 
     def record(self, event: str, *, alias: str | None = None, **facts: object) -> None:
         """Tell the listeners (the audit log, a live view) what happened; facts are no secrets."""

@@ -1,30 +1,24 @@
-"""The HTTP client behind AsyncConnection: Tornado's own simple one, and what its failures mean.
+"""The HTTP client behind AsyncConnection: what is asked of one, and what its failures mean.
 
-LAW: the only file that knows which client it is; another one has to keep the promises of
-HTTPClient. No TLS context is built twice, because building one costs more than a request. A
-failure leaves this file as a value, because Tornado's exceptions hold the request.
+LAW: the only file that knows which client it is; each has to keep the promises of HTTPClient. No
+TLS context is built twice, because building one costs more than a request. A failure leaves this
+file as a value, because Tornado's exceptions hold the request.
 Source: tornado.httpclient, whose requests and responses it takes and gives.
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tornado.concurrent import Future
 from tornado.httpclient import HTTPClientError, HTTPRequest, HTTPResponse
-from tornado.iostream import IOStream, SSLIOStream, UnsatisfiableReadError
-from tornado.netutil import DefaultLoopResolver, Resolver
-from tornado.simple_httpclient import (
-    HTTPStreamClosedError,
-    HTTPTimeoutError,
-    SimpleAsyncHTTPClient,
-)
-from tornado.tcpclient import TCPClient
+from tornado.iostream import UnsatisfiableReadError
+from tornado.simple_httpclient import HTTPTimeoutError
 
 from clefstorm.errors import (
     AnswerTooLarge,
@@ -36,8 +30,6 @@ from clefstorm.errors import (
 
 LARGEST_HEAD = 32 * 1024
 """Bytes of an answer's status line and headers that we agree to read."""
-
-_UNBOUNDED = 1 << 62
 
 
 @functools.lru_cache(maxsize=32)
@@ -86,7 +78,17 @@ class Failure:
 TOO_LARGE = Failure(
     AnswerTooLarge, "the answer is larger than what we agreed to read", "answer_too_large"
 )
+HEAD_TOO_LARGE = Failure(AnswerTooLarge, "the answer's headers are too large", "headers_too_large")
 BROKEN = Failure(ConnectFailed, "the answer was cut off or is not HTTP", "answer_broken")
+NO_CONNECTION_IN_TIME = Failure(DeadlineExceeded, "no connection in time", "connect_deadline")
+
+
+class FetchFailed(Exception):
+    """From a client that has judged by itself."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.code)
+        self.failure = failure
 
 
 def judge(error: Exception) -> Failure:
@@ -95,14 +97,14 @@ def judge(error: Exception) -> Failure:
     Its own words may quote the request; only those of the system and of TLS are repeated.
     """
     match error:
+        case FetchFailed():
+            return error.failure
         case HTTPTimeoutError():
-            return Failure(DeadlineExceeded, "no connection in time", "connect_deadline")
+            return NO_CONNECTION_IN_TIME
         case TimeoutError():
             return Failure(DeadlineExceeded, "no whole answer in time", "deadline_exceeded")
         case UnsatisfiableReadError():
-            return Failure(
-                AnswerTooLarge, "the answer's headers are too large", "headers_too_large"
-            )
+            return HEAD_TOO_LARGE
         case ssl.SSLCertVerificationError():
             return Failure(ConnectFailed, f"TLS refused: {error.verify_message}", "tls_refused")
         case ssl.SSLError():
@@ -123,142 +125,47 @@ def judge(error: Exception) -> Failure:
     return Failure(TransportError, f"the HTTP client failed with {kind}", "client_failed")
 
 
+def heard(answer: Future[Any]) -> None:
+    """Take note of a failure for which nobody waits any longer, so that none is logged."""
+    if not answer.cancelled():
+        answer.exception()
+
+
 class HTTPClient(Protocol):
     """What AsyncConnection asks of a client."""
 
     async def fetch(self, request: HTTPRequest) -> HTTPResponse:
-        """Return the answer, of whatever status; fails as Tornado's clients do.
+        """Return the answer, of whatever status; fails with FetchFailed or as Tornado's clients do.
 
-        The caller bounds the whole; ``request.connect_timeout`` (seconds) bounds look-up, connect
-        and TLS. A call that is cancelled leaves the queue, closes its socket and leaves nothing
-        running but, at most, a look-up in a thread, which can't be stopped.
+        Runs in any event loop, and in each for as many at once as there are places. The caller
+        bounds the whole; ``request.connect_timeout`` (seconds) bounds look-up, connect and TLS.
+        The content goes to ``request.streaming_callback`` as it comes, compressed as it is. A
+        call that is cancelled leaves the queue, closes its socket and leaves nothing running but,
+        at most, a look-up in a thread, which can't be stopped.
         """
         ...
 
     def close(self) -> None:
-        """Give up every call; each fails at once."""
+        """Give up every call; each fails at once. From any thread."""
         ...
 
 
 def make_client(*, verify: bool | str, max_clients: int) -> HTTPClient:
-    """Return the client for one connection. Honours no proxy variable of the environment."""
-    return _SimpleClient(verify=verify, max_clients=max_clients)
+    """Return the client for one connection. Honours no proxy variable of the environment.
 
-
-class _Attempt(TCPClient):
-    """Connects for one request, and knows what to stop when that is given up."""
-
-    def __init__(self, resolver: Resolver, seconds: float | None) -> None:
-        super().__init__(resolver)
-        self._seconds = seconds
-        self._task: asyncio.Task[Any] | None = None
-        self._streams: list[IOStream] = []
-        self._tls: Future[SSLIOStream] | None = None
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    async def connect(
-        self,
-        host: str,
-        *args: Any,
-        ssl_options: dict[str, Any] | ssl.SSLContext | None = None,
-        **kwargs: Any,
-    ) -> IOStream:
-        # The task in which Tornado's client runs the request from its beginning to its end.
-        self._task = asyncio.current_task()
-        assert self._task is not None
-        self._task.add_done_callback(lambda _task: self.give_up())
-        async with asyncio.timeout(self._seconds):
-            stream = await super().connect(host, *args, **kwargs)
-            if ssl_options is None:
-                return stream
-            self._streams.clear()  # The socket passes on to another stream.
-            self._tls = stream.start_tls(False, ssl_options=ssl_options, server_hostname=host)
-            return await self._tls
-
-    def _create_stream(self, *args: Any, **kwargs: Any) -> tuple[IOStream, Future[IOStream]]:
-        # Tornado loses a socket that is ready in the very turn in which its waiter is cancelled.
-        stream, connected = super()._create_stream(*args, **kwargs)
-        self._streams.append(stream)
-        return stream, connected
-
-    def give_up(self) -> None:
-        """Wake whoever waits for ``ended``."""
-        if not self.ended.done():
-            self.ended.set_result(None)
-
-    async def stop(self) -> None:
-        """Return when the request's task has ended and its sockets are closed."""
-        self.give_up()
-        if self._task is None:
-            return
-        self._task.cancel()
-        for stream in self._streams:
-            stream.close()
-        tls = self._tls
-        if tls is not None and tls.done() and not tls.cancelled() and tls.exception() is None:
-            tls.result().close()
-        if not self._task.done():
-            await asyncio.wait({self._task})
-
-
-class _SimpleClient:
-    """SimpleAsyncHTTPClient, a fresh instance for each request.
-
-    That client opens a connection for each request anyway, and never lets go of one that nobody
-    waits for any longer; an instance that serves one request can be stopped as a whole.
+    It keeps connections alive where pycurl is installed (the extra ``curl``), else it opens one
+    for each request.
     """
-
-    def __init__(self, *, verify: bool | str, max_clients: int) -> None:
-        self._tls = tls_context(verify)
-        # Ours instead of Tornado's queue, which a cancelled request can't leave.
-        self._room = asyncio.Semaphore(max_clients)
-        # Named, because an application may have configured a resolver that blocks the loop.
-        self._resolver = DefaultLoopResolver()
-        self._attempts: set[_Attempt] = set()
-        self._closed = False
-
-    async def fetch(self, request: HTTPRequest) -> HTTPResponse:
-        request.ssl_options = self._tls
-        attempt_seconds, request.connect_timeout = request.connect_timeout, 0
-        # Tornado's own timers would leave a look-up running behind them.
-        request.request_timeout = 0
-        async with self._room:
-            if self._closed:
-                raise HTTPStreamClosedError("closed")
-            attempt = _Attempt(self._resolver, attempt_seconds)
-            client = SimpleAsyncHTTPClient(
-                force_instance=True,
-                max_clients=1,
-                resolver=self._resolver,
-                max_header_size=LARGEST_HEAD,
-                # The receiver of the chunks counts; an answer refused by Tornado's bound looks
-                # like one that was cut off.
-                max_body_size=_UNBOUNDED,
-            )
-            client.tcp_client = attempt
-            answer = client.fetch(request, raise_error=False)
-            answer.add_done_callback(_heard)
-            self._attempts.add(attempt)
-            try:
-                either: tuple[Future[Any], ...] = (answer, attempt.ended)
-                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-                if not answer.done():
-                    # An answer is handed over before its task ends. None is when we were closed,
-                    # or when the other side resets the connection within a body.
-                    raise HTTPStreamClosedError("no answer will come")
-                return answer.result()
-            finally:
-                self._attempts.discard(attempt)
-                await attempt.stop()
-                client.close()
-
-    def close(self) -> None:
-        self._closed = True
-        for attempt in self._attempts:
-            attempt.give_up()
+    return client_class()(verify=verify, max_clients=max_clients)
 
 
-def _heard(answer: Future[HTTPResponse]) -> None:
-    """Take note of a failure for which nobody waits any longer, so that none is logged."""
-    if not answer.cancelled():
-        answer.exception()
+@functools.cache
+def client_class() -> Callable[..., HTTPClient]:
+    """Return the better client of those that can be had here; loads that one alone."""
+    try:
+        from clefstorm.transport.curl_client import CurlClient
+    except ImportError:  # No pycurl, or one too old for what is asked of it.
+        from clefstorm.transport.simple_client import SimpleClient
+
+        return SimpleClient
+    return CurlClient

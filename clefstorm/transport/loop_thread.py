@@ -12,6 +12,8 @@ import atexit
 import os
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 from clefstorm.errors import ConfigurationError
@@ -42,6 +44,31 @@ def run_blocking(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         raise
 
 
+class _Threads(ThreadPoolExecutor):
+    """The threads of the loop, for look-ups of names say: one for each job.
+
+    Python's own pool takes no job when the main thread has ended, though other threads may still
+    work, and a look-up that hangs keeps the process from ending.
+    """
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        future: Future[T] = Future()
+        call = partial(fn, *args, **kwargs)
+        threading.Thread(target=_settle, args=(future, call), daemon=True).start()
+        return future
+
+
+def _settle(future: Future[T], call: Callable[[], T]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = call()
+    except BaseException as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
 class _LoopThread:
     """Starts with the first call, and again in a process that was forked."""
 
@@ -54,6 +81,7 @@ class _LoopThread:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
+                self._loop.set_default_executor(_Threads())
                 self._thread = threading.Thread(
                     target=self._loop.run_forever, name="clefstorm-blocking", daemon=True
                 )

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from clefstorm.errors import ConfigurationError
+from clefstorm.errors import URLError
 
 _PORTS = {"http": 80, "https": 443}
 _HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9._-]{0,251}[a-z0-9_])?\.?")
@@ -20,7 +20,7 @@ _IPV6 = re.compile(r"[0-9a-f:]*:[0-9a-f:.]*")  # Without a zone, which means not
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Origin:
     """Scheme, host and port; the host is in lower case, an IPv6 address without brackets."""
 
@@ -33,12 +33,16 @@ class Origin:
         port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{host}{port}"
 
+    __repr__ = __str__  # So does the evidence of an error show it.
+
 
 def read_url(url: str) -> tuple[Origin, SplitResult]:
     """Return the origin of an http or https URL, and the URL in parts.
 
-    Raises ConfigurationError (code ``url_invalid``) with the reason.
+    Raises URLError (code ``url_invalid``) with the reason.
     """
+    if not isinstance(url, str):
+        raise _invalid("it is a text")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -60,19 +64,17 @@ def read_url(url: str) -> tuple[Origin, SplitResult]:
 def read_hostname(hostname: str, port: int | None) -> Origin:
     """Return the origin that ``hostname``, which includes the scheme, and ``port`` name together.
 
-    Raises ConfigurationError (codes ``url_invalid``, ``port_invalid``).
+    Raises URLError (codes ``url_invalid``, ``port_invalid``).
     """
     origin, parts = read_url(hostname)
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise _invalid("a connection is made for an origin, without a path")
     if port is None:
         return origin
-    if not 0 < port < 65536 or parts.port not in (None, port):
-        raise ConfigurationError(
-            "hostname and port contradict each other", code="port_invalid", got=port
-        )
+    if type(port) is not int or not 0 < port < 65536 or parts.port not in (None, port):
+        raise URLError("hostname and port contradict each other", code="port_invalid", got=port)
     return Origin(origin.scheme, origin.host, port)
 
 
-def _invalid(reason: str) -> ConfigurationError:
-    return ConfigurationError("not a URL that can be fetched", code="url_invalid", reason=reason)
+def _invalid(reason: str) -> URLError:
+    return URLError("not a URL that can be fetched", code="url_invalid", reason=reason)

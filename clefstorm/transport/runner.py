@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
-from clefstorm.errors import ConnectFailed, DeadlineExceeded
+from clefstorm.errors import ConfigurationError, ConnectFailed, DeadlineExceeded
 from clefstorm.protocol.exchange import (
     Answer,
     Ask,
@@ -22,22 +22,24 @@ from clefstorm.protocol.exchange import (
     Request,
     Response,
 )
-from clefstorm.transport.connection import AsyncConnection, read_timeout
+from clefstorm.transport.auth import NO_AUTH
+from clefstorm.transport.connection import AsyncConnection
 from clefstorm.transport.documents import DocumentCache
 from clefstorm.transport.http_client import tls_context
-from clefstorm.transport.origin import Origin, read_url
-
-MOST_CONNECTIONS = 50
-"""Origins to which a connection is kept; beyond, the one that was idle longest goes."""
+from clefstorm.transport.manager import ConnectionManager
+from clefstorm.transport.origin import read_url
+from clefstorm.transport.wire import read_timeout
 
 T = TypeVar("T")
 
 
 class AsyncRunner:
-    """Runs flows over one AsyncConnection for each origin and one cache of documents.
+    """Runs flows over the connections of a manager and one cache of documents.
 
-    ``verify`` and ``timeout`` (seconds, for one request) are those of AsyncConnection; ``clock``
-    gives epoch seconds for the cache. Usable before a loop runs. Raises ConfigurationError.
+    Its requests go without credentials of a connection (NO_AUTH): a flow's are its own. Without a
+    ``manager`` it has one of AsyncConnections, for which ``verify`` and ``timeout`` (seconds, for
+    one request) hold; a given one decides both, and is its owner's to ``reset``. ``clock`` gives
+    epoch seconds for the cache. Usable before a loop runs. Raises ConfigurationError.
     """
 
     def __init__(
@@ -46,13 +48,20 @@ class AsyncRunner:
         verify: bool | str = True,
         timeout: float | tuple[float, float] | None = None,
         clock: Callable[[], float] = time.time,
+        manager: ConnectionManager | None = None,
     ) -> None:
         # Judged now: a wrong setting shows when it is made, and files are read before a loop runs.
         tls_context(verify)
         read_timeout(timeout)
-        self._verify = verify
-        self._timeout = timeout
-        self._connections: OrderedDict[Origin, AsyncConnection] = OrderedDict()
+        if manager is not None and (verify is not True or timeout is not None):
+            raise ConfigurationError(
+                "verify and timeout are those of the manager's connections: set them there",
+                code="manager_decides",
+            )
+        self._own_manager = manager is None
+        self._manager = manager or ConnectionManager(
+            connection_class=partial(AsyncConnection, verify=verify, timeout=timeout)
+        )
         self._documents = DocumentCache(self._send, clock=clock)
         self._closed = False
 
@@ -112,28 +121,19 @@ class AsyncRunner:
                 host=origin,
                 method=request.method,
             )
-        return await self._connection(origin).send(request)
-
-    def _connection(self, origin: Origin) -> AsyncConnection:
-        connection = self._connections.get(origin)
-        if connection is None:
-            connection = self._connections[origin] = AsyncConnection(
-                str(origin), verify=self._verify, timeout=self._timeout
-            )
-        self._connections.move_to_end(origin)
-        if len(self._connections) > MOST_CONNECTIONS:
-            for other, kept in self._connections.items():
-                if not kept.sending and kept is not connection:
-                    self._connections.pop(other).close()
-                    break
-        return connection
+        connection = await self._manager.find_async(str(origin), NO_AUTH)
+        response: Response = await connection.send(request)
+        return response
 
     async def close(self) -> None:
-        """Close the connections; what is under way, and later runs, fail with ConnectFailed."""
+        """Close the connections, but not those of a given manager.
+
+        Later runs fail with ConnectFailed (``connection_closed``); so does what is under way, or
+        over a given manager's connections it comes to its own end.
+        """
         self._closed = True
-        for connection in self._connections.values():
-            connection.close()
-        self._connections.clear()
+        if self._own_manager:
+            self._manager.reset()
 
 
 def _resume(flow: Flow[Any], answer: Answer | None, failure: Exception | None) -> Ask:

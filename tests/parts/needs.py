@@ -6,6 +6,7 @@ LAW: only looks; installs nothing.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -55,10 +56,17 @@ def _oidc_provider() -> str | None:
     return str(folder) if folder.is_dir() else None
 
 
+def _pycurl() -> str | None:
+    """The extra ``test`` brings it along; there are wheels for the usual platforms only."""
+    spec = importlib.util.find_spec("pycurl")
+    return spec.origin if spec else None
+
+
 FINDERS: dict[str, Callable[[], str | None]] = {
     "chromium": _chromium,
     "node": _node,
     "oidc-provider": _oidc_provider,
+    "pycurl": _pycurl,
 }
 
 

@@ -17,6 +17,7 @@ from clefstorm.protocol.authorization import CodeGrant, PendingLogin, check_call
 from clefstorm.protocol.exchange import Response
 from clefstorm.protocol.token_endpoint import (
     Tokens,
+    build_client_credentials_request,
     build_code_request,
     build_refresh_request,
     read_token_response,
@@ -83,6 +84,21 @@ def test_refresh_request() -> None:
         ("client_id", "app"),
         ("client_secret", "s"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("scope", "more"),
+    [pytest.param(None, [], id="none"), pytest.param("a b", [("scope", "a b")], id="scope")],
+)
+def test_client_credentials_request(scope: str | None, more: list[tuple[str, str]]) -> None:
+    """grant_type and, where wanted, scope in the body (RFC 6749, section 4.4.2)."""
+    request = build_client_credentials_request(
+        ENDPOINT, scope, ({"Authorization": "Basic YXBwOnM="}, {})
+    )
+    assert (request.method, request.url) == ("POST", ENDPOINT)
+    assert request.headers["Authorization"] == "Basic YXBwOnM="
+    assert request.body is not None
+    assert parse_qsl(request.body.decode("ascii")) == [("grant_type", "client_credentials"), *more]
 
 
 def test_requests_show_no_secret() -> None:

@@ -9,16 +9,21 @@ from collections.abc import Callable, Iterator
 import pytest
 import trustme
 from tornado.ioloop import IOLoop
-from transport.raw_server import Behaviour, RawServer, Serve
+from transport.json_server import json_server, new_json_server, twin
+from transport.raw_server import Behaviour, RawServer, Serve, read_request
+
+from clefstorm.transport import http_client
+from clefstorm.transport.simple_client import SimpleClient
+
+__all__ = ["json_server", "new_json_server", "twin"]  # Fixtures of another file.
 
 
-async def _read_request(reader: asyncio.StreamReader) -> tuple[str, bytes]:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    length = 0
-    for line in head.lower().split("\r\n"):
-        if line.startswith("content-length:"):
-            length = int(line.partition(":")[2])
-    return head, await reader.readexactly(length)
+@pytest.fixture(params=["simple", pytest.param("curl", marks=pytest.mark.needs("pycurl"))])
+def each_client(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which HTTP client the connections of this test are made with; once with each."""
+    if request.param == "simple":
+        monkeypatch.setattr(http_client, "client_class", lambda: SimpleClient)
+    return str(request.param)
 
 
 @pytest.fixture
@@ -42,7 +47,7 @@ def serve(io_loop: IOLoop) -> Iterator[Serve]:
             raw.open += 1
             try:
                 if read:
-                    head, body = await _read_request(reader)
+                    head, body = await read_request(reader)
                     raw.heads.append(head + body.decode("latin-1"))
                 if isinstance(answer, bytes):
                     writer.write(answer)

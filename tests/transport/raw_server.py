@@ -28,6 +28,16 @@ class RawServer:
             await asyncio.sleep(0.005)
 
 
+async def read_request(reader: asyncio.StreamReader) -> tuple[str, bytes]:
+    """Read one request's head and content."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    length = 0
+    for line in head.lower().split("\r\n"):
+        if line.startswith("content-length:"):
+            length = int(line.partition(":")[2])
+    return head, await reader.readexactly(length)
+
+
 Serve = Callable[..., Awaitable[RawServer]]
 
 
@@ -37,6 +47,7 @@ async def forever(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -
 
 
 def answer(body: bytes = b"", *headers: str, status: str = "200 OK") -> bytes:
-    """A whole HTTP answer with its length."""
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
+    """A whole HTTP answer with its length, after which the server closes, as it says."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close"]
+    lines += [*headers, "", ""]
     return "\r\n".join(lines).encode() + body

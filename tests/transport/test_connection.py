@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import re
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -14,9 +15,11 @@ from transport.raw_server import Serve, answer, forever
 
 from clefstorm.errors import ConfigurationError, ConnectFailed
 from clefstorm.protocol.exchange import Request
-from clefstorm.transport import AsyncConnection
-from clefstorm.transport.connection import read_timeout
+from clefstorm.transport import NO_AUTH, AsyncConnection
 from clefstorm.transport.http_client import tls_context
+from clefstorm.transport.wire import read_timeout
+
+pytestmark = pytest.mark.usefixtures("each_client")
 
 
 def get(url: str, **more: Any) -> Request:
@@ -53,15 +56,15 @@ def get(url: str, **more: Any) -> Request:
 async def test_any_status_is_an_answer(serve: Serve, raw: bytes, status: int, body: bytes) -> None:
     """An answer of whatever status is returned; a redirect is not followed."""
     server = await serve(raw)
-    response = await AsyncConnection(server.url).send(get(server.url + "/"))
+    response = await AsyncConnection(server.url, NO_AUTH).send(get(server.url + "/"))
     assert (response.status, response.body) == (status, body)
     assert len(server.heads) == 1
 
 
-async def test_what_goes_over_the_wire(serve: Serve) -> None:
+async def test_what_goes_over_the_wire(serve: Serve, each_client: str) -> None:
     """Method, target with query, headers and body arrive; the client names itself."""
     server = await serve(answer(b"x", "Content-Type: Application/JSON; charset=utf-8", "X-A: 1"))
-    response = await AsyncConnection(server.url).send(
+    response = await AsyncConnection(server.url, NO_AUTH).send(
         Request(
             method="POST",
             url=server.url + "/token?a=b%20c",
@@ -76,9 +79,10 @@ async def test_what_goes_over_the_wire(serve: Serve) -> None:
     assert lines[0] == "POST /token?a=b%20c HTTP/1.1"
     assert body == "code=1"
     sent = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
+    # Only one of the clients keeps its connections.
+    assert sent.pop("connection", "") == ("close" if each_client == "simple" else "")
     assert sent == {
         "host": f"127.0.0.1:{server.port}",
-        "connection": "close",
         "user-agent": "clefstorm",
         "accept-encoding": "gzip",
         "accept": "a/b",
@@ -90,7 +94,7 @@ async def test_what_goes_over_the_wire(serve: Serve) -> None:
 async def test_empty_path_and_missing_body(serve: Serve) -> None:
     """A URL without a path asks for /, and a POST without a body has the length 0."""
     server = await serve(answer())
-    await AsyncConnection(server.url).send(Request(method="POST", url=server.url))
+    await AsyncConnection(server.url, NO_AUTH).send(Request(method="POST", url=server.url))
     assert server.heads[0].startswith("POST / HTTP/1.1\r\n")
     assert "content-length: 0\r\n" in server.heads[0].lower()
 
@@ -98,24 +102,35 @@ async def test_empty_path_and_missing_body(serve: Serve) -> None:
 async def test_any_method_may_have_a_body(serve: Serve) -> None:
     """What HTTP allows is sent: a method of another's making, a body with a DELETE."""
     server = await serve(answer())
-    connection = AsyncConnection(server.url)
+    connection = AsyncConnection(server.url, NO_AUTH)
     await connection.send(Request(method="DELETE", url=server.url, body=b"gone"))
     await connection.send(Request(method="BREW", url=server.url))
     assert server.heads[0].endswith("\r\n\r\ngone")
     assert server.heads[1].startswith("BREW / ")
+    assert not re.search(r"\n(accept|content-type|expect):", server.heads[0].lower())
+
+
+async def test_what_is_odd_is_sent_as_it_is(serve: Serve) -> None:
+    """A GET with a body, a path with dots, a header without a value: nobody mends them."""
+    server = await serve(answer())
+    url = server.url + "/a/../b;c?d=/./e"
+    await AsyncConnection(server.url, NO_AUTH).send(get(url, headers={"X-Empty": ""}, body=b"odd"))
+    assert server.heads[0].startswith("GET /a/../b;c?d=/./e HTTP/1.1\r\n")
+    assert server.heads[0].endswith("\r\n\r\nodd")
+    assert re.search(r"x-empty: ?\r\n", server.heads[0].lower())
 
 
 async def test_repeated_headers_are_joined(serve: Serve) -> None:
     """A field that stands on several lines is one value with commas (RFC 9110, 5.3)."""
     server = await serve(answer(b"", "Cache-Control: no-cache", "cache-control: max-age=1"))
-    response = await AsyncConnection(server.url).send(get(server.url))
+    response = await AsyncConnection(server.url, NO_AUTH).send(get(server.url))
     assert response.headers["cache-control"] == "no-cache,max-age=1"
 
 
 async def test_cookies_are_not_kept(serve: Serve) -> None:
     """What one answer sets, the next request doesn't send."""
     server = await serve(answer(b"", "Set-Cookie: a=b"))
-    connection = AsyncConnection(server.url)
+    connection = AsyncConnection(server.url, NO_AUTH)
     assert (await connection.send(get(server.url))).headers["set-cookie"] == "a=b"
     await connection.send(get(server.url))
     assert len(server.heads) == 2
@@ -129,13 +144,13 @@ async def test_proxy_variables_are_not_honoured(
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1/")
     server = await serve(answer(b"direct"))
-    assert (await AsyncConnection(server.url).send(get(server.url))).body == b"direct"
+    assert (await AsyncConnection(server.url, NO_AUTH).send(get(server.url))).body == b"direct"
 
 
 async def test_gzip_is_read(serve: Serve) -> None:
     """A compressed answer is inflated, and the headers that spoke of it are gone."""
     server = await serve(answer(gzip.compress(b"hello" * 100), "Content-Encoding: gzip"))
-    response = await AsyncConnection(server.url).send(get(server.url, max_bytes=500))
+    response = await AsyncConnection(server.url, NO_AUTH).send(get(server.url, max_bytes=500))
     assert response.body == b"hello" * 100
     assert not {"content-encoding", "content-length"} & set(response.headers)
 
@@ -143,7 +158,9 @@ async def test_gzip_is_read(serve: Serve) -> None:
 async def test_head_of_gzip_has_no_body(serve: Serve) -> None:
     """An answer without a body is nothing to inflate."""
     server = await serve(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 9\r\n\r\n")
-    response = await AsyncConnection(server.url).send(Request(method="HEAD", url=server.url))
+    response = await AsyncConnection(server.url, NO_AUTH).send(
+        Request(method="HEAD", url=server.url)
+    )
     assert response.body == b""
 
 
@@ -154,7 +171,7 @@ async def test_ipv6_literal(serve: Serve) -> None:
     except OSError:
         pytest.skip("missing part: IPv6 on loopback")
     server = await serve(answer(b"six"), host="::1")
-    connection = AsyncConnection(f"http://[::1]:{server.port}")
+    connection = AsyncConnection(f"http://[::1]:{server.port}", NO_AUTH)
     url = f"http://[0:0:0:0:0:0:0:1]:{server.port}/"
     assert (await connection.send(get(url))).body == b"six"
     assert f"Host: [::1]:{server.port}\r\n" in server.heads[0]
@@ -285,7 +302,7 @@ async def test_urls(url: str, code: str | None, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
     with pytest.raises((ConfigurationError, ConnectFailed)) as caught:
-        await AsyncConnection("http://id.example").send(get(url + "?s3cret"))
+        await AsyncConnection("http://id.example", NO_AUTH).send(get(url + "?s3cret"))
     if code is None:
         assert asked == ["id.example"]
         assert caught.value.code == "name_unresolved"
@@ -310,7 +327,7 @@ async def test_requests_that_http_cannot_carry(
     """Nothing that we are given can end a line of the request; nor is it quoted."""
     server = await serve(answer())
     good: dict[str, Any] = {"method": "GET", "url": server.url, "headers": {"X": "a\tb ä"}}
-    connection = AsyncConnection(server.url)
+    connection = AsyncConnection(server.url, NO_AUTH)
     await connection.send(Request(**good))
     with pytest.raises(ConfigurationError) as caught:
         await connection.send(Request(**{**good, **more}))
@@ -337,7 +354,7 @@ async def test_max_clients_bounds_what_is_open(serve: Serve) -> None:
         writer.write(answer(b"ok"))
 
     server = await serve(behave)
-    connection = AsyncConnection(server.url, max_clients=2)
+    connection = AsyncConnection(server.url, NO_AUTH, max_clients=2)
     sends = [asyncio.ensure_future(connection.send(get(server.url))) for _ in range(6)]
     while most < 2:
         await asyncio.sleep(0.005)
@@ -351,7 +368,7 @@ async def test_max_clients_bounds_what_is_open(serve: Serve) -> None:
 async def test_closed_connection(serve: Serve) -> None:
     """close() fails what is under way, what waits, and what comes later, each at once."""
     server = await serve(forever)
-    connection = AsyncConnection(server.url, max_clients=1)
+    connection = AsyncConnection(server.url, NO_AUTH, max_clients=1)
     sends = [asyncio.ensure_future(connection.send(get(server.url))) for _ in range(2)]
     while not server.open:
         await asyncio.sleep(0.005)
@@ -378,7 +395,7 @@ def test_one_connection_in_two_loops() -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as sock:
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-        connection = AsyncConnection(url)
+        connection = AsyncConnection(url, NO_AUTH)
         assert [asyncio.run(exchange()), asyncio.run(exchange())] == [200, 200]
 
 
@@ -405,7 +422,7 @@ async def test_tls(
     tls = None if plain else server_tls(*names)
     server = await serve(answer(b"safe"), tls=tls, read=not plain)
     url = f"https://127.0.0.1:{server.port}"
-    connection = AsyncConnection(url, verify=ca_file if verify == "ca" else verify)
+    connection = AsyncConnection(url, NO_AUTH, verify=ca_file if verify == "ca" else verify)
     if code is None:
         assert (await connection.send(get(url))).body == b"safe"
         return

@@ -23,7 +23,9 @@ from transport.raw_server import Behaviour, Serve, answer, forever
 
 from clefstorm.errors import AnswerTooLarge, ConnectFailed, DeadlineExceeded, TransportError
 from clefstorm.protocol.exchange import Request
-from clefstorm.transport import AsyncConnection
+from clefstorm.transport import NO_AUTH, AsyncConnection
+
+pytestmark = pytest.mark.usefixtures("each_client")
 
 SECRETS = ("s3cret-path", "s3cret-query", "s3cret-header", "s3cret-body", "s3cret-password")
 
@@ -90,6 +92,11 @@ async def endless_headers(_reader: asyncio.StreamReader, writer: asyncio.StreamW
     await until_gone(writer, b"X-Filler: " + b"a" * 100 + b"\r\n")
 
 
+async def endless_header(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nX-Filler: ")
+    await until_gone(writer, b"a" * 1000)
+
+
 async def endless_gzip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Empty members: no byte of content, ever."""
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n")
@@ -120,6 +127,7 @@ TOO_LARGE = [
     pytest.param(endless_gzip, "answer_too_large", id="endless_gzip_of_nothing"),
     pytest.param(endless_headers, "headers_too_large", id="endless_headers"),
     pytest.param(answer(b"", "X: " + "a" * 40_000), "headers_too_large", id="headers_in_one_piece"),
+    pytest.param(endless_header, "headers_too_large", id="endless_header"),
     pytest.param(answer(gzip.compress(bytes(1001)), GZIP), "answer_too_large", id="gzip"),
 ]
 BROKEN = [
@@ -145,6 +153,17 @@ BROKEN = [
     pytest.param(
         b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nab", "answer_broken", id="negative_length"
     ),
+    pytest.param(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\nab",
+        "answer_broken",
+        id="a_list_of_lengths",
+    ),
+    pytest.param(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "answer_broken",
+        id="length_of_chunks",
+    ),
+    pytest.param(b"HTTP/1.1 200 OK\r\nno header\r\n\r\n", "answer_broken", id="not_a_header"),
     pytest.param(reset_at_once, "answer_broken", id="reset_at_once"),
     pytest.param(endless_interim, "answer_broken", id="endless_interim_answers"),
     pytest.param(answer(b"no gzip", GZIP), "answer_broken", id="not_gzip"),
@@ -172,12 +191,16 @@ def assert_tells_nothing(error: BaseException) -> None:
 
 @pytest.mark.parametrize(("behave", "code"), TOO_LARGE + BROKEN)
 async def test_unusable_answers(
-    serve: Serve, behave: bytes | Behaviour, code: str, caplog: pytest.LogCaptureFixture
+    serve: Serve,
+    behave: bytes | Behaviour,
+    code: str,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """No usable answer is an error of its own code, at once; the other side sees us leave."""
     caplog.set_level(logging.INFO)
     good = await serve(answer(gzip.compress(bytes(1000)), GZIP))
-    response = await AsyncConnection(good.url).send(secretive(good.url, max_bytes=1000))
+    response = await AsyncConnection(good.url, NO_AUTH).send(secretive(good.url, max_bytes=1000))
     assert len(response.body) == 1000
 
     server = await serve(behave)
@@ -190,13 +213,14 @@ async def test_unusable_answers(
     await server.empty()
     assert not [secret for secret in SECRETS if secret in caplog.text]
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert capfd.readouterr() == ("", "")
 
 
 async def test_reset_within_a_body(serve: Serve) -> None:
     """A connection that is reset within a body ends the call, though Tornado's client hangs."""
     server = await serve(reset_in_body)
     with pytest.raises(ConnectFailed) as caught:
-        await AsyncConnection(server.url, timeout=20).send(secretive(server.url))
+        await AsyncConnection(server.url, NO_AUTH, timeout=20).send(secretive(server.url))
     assert caught.value.code == "answer_broken"
     assert_tells_nothing(caught.value)
 
@@ -211,7 +235,7 @@ async def test_compression_bomb(serve: Serve) -> None:
     held = tracemalloc.get_traced_memory()[0]
     try:
         with pytest.raises(AnswerTooLarge) as caught:
-            await AsyncConnection(server.url).send(request)
+            await AsyncConnection(server.url, NO_AUTH).send(request)
         peak = tracemalloc.get_traced_memory()[1] - held
     finally:
         tracemalloc.stop()
@@ -255,7 +279,7 @@ async def test_slow_answers(
 ) -> None:
     """One deadline counts from the call to the last byte, however busily the server drips."""
     server = await serve(behave)
-    connection = AsyncConnection(server.url, timeout=0.15)
+    connection = AsyncConnection(server.url, NO_AUTH, timeout=0.15)
     with pytest.raises(DeadlineExceeded) as caught:
         await connection.send(secretive(server.url))
     assert caught.value.code == "deadline_exceeded"
@@ -267,7 +291,7 @@ async def test_slow_answers(
 async def test_the_queue_counts(serve: Serve) -> None:
     """A request that waits for its turn waits within its deadline."""
     server = await serve(forever)
-    connection = AsyncConnection(server.url, timeout=0.2, max_clients=1)
+    connection = AsyncConnection(server.url, NO_AUTH, timeout=0.2, max_clients=1)
     sends = [asyncio.ensure_future(connection.send(secretive(server.url))) for _ in range(3)]
     for send in sends:
         with pytest.raises(DeadlineExceeded) as caught:
@@ -281,7 +305,7 @@ async def test_unanswered_tls_handshake(serve: Serve) -> None:
     server = await serve(forever, read=False)
     url = server.url.replace("http:", "https:")
     with pytest.raises(DeadlineExceeded) as caught:
-        await AsyncConnection(url, timeout=(0.1, 20)).send(secretive(url))
+        await AsyncConnection(url, NO_AUTH, timeout=(0.1, 20)).send(secretive(url))
     assert caught.value.code == "connect_deadline"
     assert_tells_nothing(caught.value)
     await server.empty()
@@ -308,7 +332,7 @@ async def test_stuck_look_up(timeout: Any, code: str) -> None:
     """The look-up of the name is off the loop, and within the deadline."""
     url = "http://127.0.0.1:1"
     with pytest.raises(DeadlineExceeded) as caught:
-        await AsyncConnection(url, timeout=timeout).send(secretive(url))
+        await AsyncConnection(url, NO_AUTH, timeout=timeout).send(secretive(url))
     assert caught.value.code == code
     assert_tells_nothing(caught.value)
 
@@ -318,7 +342,7 @@ async def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
     with pytest.raises(ConnectFailed) as caught:
-        await AsyncConnection(url).send(secretive(url))
+        await AsyncConnection(url, NO_AUTH).send(secretive(url))
     assert caught.value.code == "connect_refused"
     assert_tells_nothing(caught.value)
 
@@ -343,7 +367,7 @@ async def test_connecting_fails(
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
     with pytest.raises(TransportError) as caught:
-        await AsyncConnection("http://127.0.0.1:1").send(secretive("http://127.0.0.1:1"))
+        await AsyncConnection("http://127.0.0.1:1", NO_AUTH).send(secretive("http://127.0.0.1:1"))
     assert caught.value.code == code
     assert_tells_nothing(caught.value)
 
@@ -354,7 +378,7 @@ async def test_refused_certificate_tells_nothing(
     """Nothing of the request reaches a server whose certificate is refused, nor our error."""
     server = await serve(answer(), tls=server_tls("127.0.0.1"))
     with pytest.raises(ConnectFailed) as caught:
-        await AsyncConnection(server.url).send(secretive(server.url))
+        await AsyncConnection(server.url, NO_AUTH).send(secretive(server.url))
     assert caught.value.code == "tls_refused"
     assert_tells_nothing(caught.value)
     assert server.heads == []
@@ -385,7 +409,7 @@ async def test_cancelled_send_leaves_nothing(
     """A cancelled call leaves no task, no socket, no taken place and no line in the log."""
     server = await serve(behave, read=not tls)
     url = server.url.replace("http:", "https:") if tls else server.url
-    connection = AsyncConnection(url, max_clients=1)
+    connection = AsyncConnection(url, NO_AUTH, max_clients=1)
     for _ in range(2):
         before = asyncio.all_tasks()
         send = asyncio.ensure_future(connection.send(secretive(url)))
@@ -402,11 +426,26 @@ async def test_cancelled_send_leaves_nothing(
 
 
 @pytest.mark.usefixtures("stuck_look_up")
+async def test_closed_while_a_name_is_looked_up() -> None:
+    """close() does not wait for the look-up; nor do those that wait for a place behind it."""
+    connection = AsyncConnection("http://127.0.0.1:1", NO_AUTH, timeout=20, max_clients=1)
+    sends = [
+        asyncio.ensure_future(connection.send(secretive("http://127.0.0.1:1"))) for _ in range(2)
+    ]
+    await asyncio.sleep(0.05)
+    connection.close()
+    for send in sends:
+        with pytest.raises(ConnectFailed) as caught:
+            await asyncio.wait_for(send, 10)
+        assert caught.value.code == "connection_closed"
+
+
+@pytest.mark.usefixtures("stuck_look_up")
 async def test_cancelled_look_up_leaves_no_task() -> None:
     """Of a cancelled look-up only its thread runs on, which nobody can stop."""
     before = asyncio.all_tasks()
     send = asyncio.ensure_future(
-        AsyncConnection("http://127.0.0.1:1").send(secretive("http://127.0.0.1:1"))
+        AsyncConnection("http://127.0.0.1:1", NO_AUTH).send(secretive("http://127.0.0.1:1"))
     )
     await asyncio.sleep(0.05)
     await cancelled(send)
@@ -428,7 +467,7 @@ async def test_cancelled_at_any_turn_of_the_loop(
 ) -> None:
     """It does not matter how far a call has come when it is cancelled: its socket is closed."""
     server = await serve(answer(b"ok"), tls=server_tls("127.0.0.1") if tls else None)
-    connection = AsyncConnection(server.url, verify=False)
+    connection = AsyncConnection(server.url, NO_AUTH, verify=False)
     before = asyncio.all_tasks()
 
     async def send() -> list[asyncio.Task[Any]]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,15 +21,20 @@ from clefstorm.errors import (
 )
 from clefstorm.keys import generate_key
 from clefstorm.protocol.exchange import (
-    Answer,
     Flow,
     Request,
     fetch,
 )
 from clefstorm.protocol.jwks import keys_of
 from clefstorm.protocol.metadata import metadata_of
-from clefstorm.transport import AsyncRunner
-from clefstorm.transport.runner import MOST_CONNECTIONS
+from clefstorm.transport import (
+    NO_AUTH,
+    AsyncConnection,
+    AsyncRunner,
+    Connection,
+    ConnectionHook,
+    ConnectionManager,
+)
 
 
 def get(url: str) -> Request:
@@ -273,37 +279,75 @@ async def test_closed_runner(serve: Serve) -> None:
     await runner.close()
 
 
-async def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch, serve: Serve) -> None:
-    """One connection for each origin; beyond the bound an idle one goes, never a busy one."""
-    made: list[str] = []
-    closed: list[str] = []
+class Watching(ConnectionHook):
+    """Makes the connections itself, and remembers who asked."""
 
-    class Connection:
-        def __init__(self, hostname: str, **_options: Any) -> None:
-            made.append(hostname)
-            self.hostname = hostname
-            self.sending = int(hostname == "http://a0.example")
+    def __init__(self, kind: type[AsyncConnection] | type[Connection] = AsyncConnection) -> None:
+        self.kind = kind
+        self.asked: list[tuple[str, Any]] = []
 
-        async def send(self, request: Request) -> Answer:
-            raise ConnectFailed("not there")
+    def connect(self, host: str, auth: Any) -> AsyncConnection | Connection:
+        self.asked.append((host, auth))
+        return self.kind(host, auth)
 
-        def close(self) -> None:
-            closed.append(self.hostname)
 
-    monkeypatch.setattr("clefstorm.transport.runner.AsyncConnection", Connection)
-    runner = AsyncRunner()
-    for number in range(MOST_CONNECTIONS + 2):
-        for _ in range(2):
-            with pytest.raises(ConnectFailed):
-                await runner.run(status_of(f"http://a{number}.example/"))
-        if number == MOST_CONNECTIONS:
-            with pytest.raises(ConnectFailed):
-                await runner.run(status_of("http://a2.example/"))
-    assert made == [f"http://a{number}.example" for number in range(MOST_CONNECTIONS + 2)]
-    # a0 was busy, and a2 was used again.
-    assert closed == ["http://a1.example", "http://a3.example"]
+async def test_connections_are_the_managers(serve: Serve) -> None:
+    """A hook of the application's own serves a flow: asked by origin, and by NO_AUTH."""
+    server = await serve(answer())
+    manager = ConnectionManager()
+    manager.add_conn_hook(hook := Watching())
+    runner = AsyncRunner(manager=manager)
+    assert await runner.run(status_of(server.url + "/a?b", server.url + "/c")) == [200, 200]
+    assert hook.asked == [(server.url, NO_AUTH)]
+    # It is not the runner's to close.
     await runner.close()
-    assert sorted(closed) == sorted(made)
+    assert manager.find(server.url, NO_AUTH).sending == 0
+    assert len(hook.asked) == 1
+    connection = manager.find(server.url, NO_AUTH)
+    assert (await connection.send(get(server.url))).status == 200
+    with pytest.raises(ConnectFailed) as caught:
+        await runner.run(status_of(server.url))
+    assert caught.value.code == "connection_closed"
+
+
+async def test_what_a_hook_says_reaches_the_flow() -> None:
+    """A hook that fails is an error where the flow asked."""
+    manager = ConnectionManager()
+    manager.add_conn_hook(Watching(kind=int))  # type: ignore[arg-type]
+    with pytest.raises(ConnectFailed) as caught:
+        await AsyncRunner(manager=manager).run(status_of("https://id.example/"))
+    assert caught.value.code == "hook_failed"
+
+
+async def test_blocking_connections_are_of_no_use(serve: Serve) -> None:
+    """A manager of blocking connections does not stop the loop: the error says what to do."""
+    server = await serve(answer())
+    manager = ConnectionManager()
+    manager.add_conn_hook(Watching(Connection))
+    with pytest.raises(ConfigurationError) as caught:
+        await AsyncRunner(manager=manager).run(status_of(server.url))
+    assert caught.value.code == "blocking_in_loop"
+
+
+async def test_flows_never_read_the_netrc_file(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's netrc entry is not for an OAuth client, whose credentials are in its requests."""
+    (tmp_path / "netrc").write_text("default login ann password s3cret")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    server = await serve(answer())
+    assert (await AsyncConnection(server.url).send(get(server.url))).status == 200
+    assert await AsyncRunner().run(status_of(server.url)) == [200]
+    assert ["authorization" in head.lower() for head in server.heads] == [True, False]
+
+
+@pytest.mark.parametrize("options", [{"verify": False}, {"timeout": 1.0}])
+def test_a_given_manager_decides(options: dict[str, Any]) -> None:
+    """An option that a given manager's connections would not heed is refused, not ignored."""
+    AsyncRunner(manager=ConnectionManager())
+    with pytest.raises(ConfigurationError) as caught:
+        AsyncRunner(manager=ConnectionManager(), **options)
+    assert caught.value.code == "manager_decides"
 
 
 def test_settings_are_judged_before_a_loop_runs() -> None:

@@ -1,7 +1,8 @@
 """The embedded OpenID provider; ``python -m clefstorm.testing.provider`` serves one alone.
 
-Arrows: provider → sign_in, end_session, endpoints, clef, admin → web, id_token_hint → authority →
-token_grants, clef_grants, signing, back_channel → store → clients, accounts, faults.
+Arrows: provider → eternaltwin → sign_in, end_session, endpoints, clef, pod, admin → web,
+id_token_hint → authority → token_grants, clef_grants, signing, back_channel, posts → store →
+clients, accounts, faults.
 """
 
 from clefstorm.testing.provider.accounts import Account, demo_accounts

@@ -33,6 +33,7 @@ from clefstorm.testing.provider.faults import (
     TokenDraft,
     tampered,
 )
+from clefstorm.testing.provider.posts import Posts
 from clefstorm.testing.provider.signing import SigningKeys
 from clefstorm.testing.provider.store import (
     SESSION_LIFETIME,
@@ -101,6 +102,7 @@ class Authority:
             self.store, self.clients, clock=clock, access_token_lifetime=access_token_lifetime
         )
         self.back_channel = BackChannel(clock=clock, ca_certs=ca_certs)
+        self.posts = Posts(clock=clock)
         self.requests: deque[RequestSeen] = deque(maxlen=1000)
         self.tamper: FaultTable[Tamper] = FaultTable(TAMPERED)
         self.answer_instead: FaultTable[Answer] = FaultTable(ENDPOINTS)

@@ -28,6 +28,9 @@ TAMPERED = (
     "clef_authorize",
     "clef_info",
     "clef_logout",
+    "eternaltwin_token",
+    "eternaltwin_self",
+    "eternaltwin_users",
 )
 """What ``Provider.tamper`` may name."""
 
@@ -42,6 +45,9 @@ ENDPOINTS = (
     "clef_authorize",
     "clef_info",
     "clef_logout",
+    "eternaltwin_token",
+    "eternaltwin_self",
+    "eternaltwin_users",
 )
 """What ``Provider.answer_instead`` may name."""
 

@@ -1,6 +1,7 @@
 """The embedded OpenID provider: a real one, small, for tests, demos and development.
 
-It also speaks Clef API v1, for the same people and the same registered applications.
+It also speaks Clef API v1 and Eternaltwin's, for the same people and the same registered
+applications, and is a diaspora* pod for scripts that sign in as those people.
 
 LAW: listens on loopback alone unless a switch says otherwise that is dangerous by name: it
 knows everybody's password and lets anyone who reaches it sign anyone out.
@@ -23,7 +24,16 @@ from tornado.web import Application
 
 from clefstorm.errors import ConfigurationError
 from clefstorm.keys import Key
-from clefstorm.testing.provider import admin, clef, end_session, endpoints, sign_in, web
+from clefstorm.testing.provider import (
+    admin,
+    clef,
+    end_session,
+    endpoints,
+    eternaltwin,
+    pod,
+    sign_in,
+    web,
+)
 from clefstorm.testing.provider.accounts import Account
 from clefstorm.testing.provider.authority import Authority
 
@@ -133,7 +143,7 @@ class Provider(Authority):
 
     @property
     def api_url(self) -> str:
-        """Where Clef API v1 is served, for a Clef alias and ``ClefStorm.api_url``."""
+        """Where both APIs are served: the ``api_url`` of Clef and the ``url`` of Eternaltwin."""
         return f"{self.issuer}/api/v1/"
 
     @property
@@ -192,8 +202,18 @@ class Provider(Authority):
             (r"/api/v1/authorize", clef.ClefAuthorizeHandler),
             (r"/api/v1/info", clef.ClefInfoHandler),
             (r"/api/v1/logout", clef.ClefLogoutHandler),
+            (r"/oauth/authorize", eternaltwin.EternaltwinAuthorizeHandler),
+            (r"/oauth/token", eternaltwin.EternaltwinTokenHandler),
+            (r"/api/v1/auth/self", eternaltwin.EternaltwinSelfHandler),
+            (r"/api/v1/users", eternaltwin.EternaltwinUsersHandler),
+            (r"/api/v1/users/([^/]+)", eternaltwin.EternaltwinUserHandler),
             (r"/v3/clef\.js", clef.ClefScriptHandler),
             (r"/clef/wave", clef.ClefWaveHandler),
+            (r"/users/sign_in", pod.PodSignInHandler),
+            (r"/users/sign_out", pod.PodSignOutHandler),
+            (r"/stream", pod.PodStreamHandler),
+            (r"/status_messages", pod.PodPostsHandler),
+            (r"/posts/([0-9a-f]+)(?:\.json)?", pod.PodPostHandler),
             (r"/admin", admin.AdminHandler),
             (r"/admin/sign-out", admin.AdminSignOutHandler),
             (r"/admin/end-session", admin.AdminEndSessionHandler),

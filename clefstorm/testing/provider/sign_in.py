@@ -8,6 +8,7 @@ Source: OpenID Connect Core 1.0, sections 3.1.2.1 to 3.1.2.6; RFC 9207; RFC 9700
 
 from __future__ import annotations
 
+from typing import ClassVar
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from clefstorm.errors import RequestRefused
@@ -31,6 +32,9 @@ FRESH = 300.0
 
 class AuthorizationHandler(PageHandler):
     """What the authorization endpoint and its pages share."""
+
+    form_action: ClassVar[str] = "/sign-in"
+    """Where the forms of the sign-in page go."""
 
     async def read(self, query: str) -> AuthorizationRequest | None:
         """Return the request; None after it was refused, to the user or to the client."""

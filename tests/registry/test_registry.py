@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,7 +16,12 @@ from clefstorm.client import AsyncClient
 from clefstorm.errors import ConfigurationError, UnknownAlias
 from clefstorm.keys import ES256Key, HS256Key, generate_key
 from clefstorm.providers import OAuth2Provider, OpenIDProvider
-from clefstorm.registry import AsyncConnections, async_connections, build_client, configure
+from clefstorm.registry import (
+    Connections,
+    async_connections,
+    build_client,
+    configure,
+)
 
 SECRET = "a-secret-of-thirty-two-characters"
 OPENID: dict[str, Any] = {
@@ -33,14 +37,6 @@ OAUTH2: dict[str, Any] = {
     "client_id": "app",
     "redirect_uri": "https://app.example/auth/callback",
 }
-
-
-@pytest.fixture(autouse=True)
-def _reset() -> Iterator[None]:
-    """Test isolation is one call (STYLE, 23)."""
-    configure()
-    yield
-    configure()
 
 
 def test_configure() -> None:
@@ -113,7 +109,7 @@ def test_unknown_alias(configured: dict[str, Any]) -> None:
 
 def test_create_and_remove() -> None:
     """create_connection(alias, **options) adds and returns; remove_connection forgets."""
-    registry = AsyncConnections()
+    registry = Connections(AsyncClient)
     client = registry.create_connection("code", **OAUTH2)
     assert registry["code"] is client
     registry.remove_connection("code")
@@ -123,7 +119,7 @@ def test_create_and_remove() -> None:
 
 def test_add_connection() -> None:
     """A client that is added takes the alias as its own: its logins are finished under it."""
-    registry = AsyncConnections()
+    registry = Connections(AsyncClient)
     client = build_client("x", OPENID)
     registry.add_connection("default", client)
     assert registry["default"] is client
@@ -138,7 +134,7 @@ def test_add_connection() -> None:
 
 def test_add_connection_twice() -> None:
     """One client under two aliases could not know which one a login began under."""
-    registry = AsyncConnections()
+    registry = Connections(AsyncClient)
     client = build_client("x", OPENID)
     registry.add_connection("one", client)
     with refusal(ConfigurationError, "alias_taken"):
@@ -158,6 +154,8 @@ def test_add_connection_twice() -> None:
         pytest.param({"state_key": HS256Key(b"k" * 32)}, id="state_key"),
         pytest.param({"state_key": generate_key("ES256")}, id="state_key_pair"),
         pytest.param({"state_key": None}, id="state_key_none"),
+        pytest.param({"allow_redirects": True}, id="allow_redirects"),
+        pytest.param({"timeout": [1, 2.5]}, id="timeout_list"),
         pytest.param({"scope": "openid email"}, id="scope"),
         pytest.param({"userinfo": False, "leeway": 10}, id="switches"),
     ],
@@ -187,6 +185,12 @@ def public_half() -> ES256Key:
             id="misspelled",
         ),
         pytest.param({**OPENID, "zzz": "x"}, "option_unknown", "zzz", id="unknown"),
+        pytest.param(
+            {**OPENID, "url": "https://twin.example"},
+            "option_unknown",
+            "belongs to the provider eternaltwin",
+            id="of_another_kind",
+        ),
         pytest.param(
             {**OPENID, "_secret_keys": ()}, "option_unknown", "_secret_keys", id="private"
         ),
@@ -284,6 +288,34 @@ def test_errors_say_what_to_do(options: Any, code: str, says: str) -> None:
     assert SECRET not in told
 
 
+KINDS: dict[str, dict[str, Any]] = {
+    "openid": OPENID,
+    "oauth2": OAUTH2,
+    "clef": {**OPENID, "issuer": ...},
+    "eternaltwin": {**OPENID, "issuer": ..., "url": "https://twin.example/api/v1/"},
+}
+TYPED = [
+    *("client_id", "client_secret", "redirect_uri", "scope", "state_key", "timeout", "deadline"),
+    *("verify_ssl", "allow_redirects", "response_mode", "token_endpoint_auth_method"),
+    *("authorization_parameters", "provider"),
+]
+
+
+@pytest.mark.parametrize("option", TYPED)
+@pytest.mark.parametrize("value", [object(), 5, ["x", 1]], ids=["object", "number", "list"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_wrong_type_names_the_option(kind: str, option: str, value: Any) -> None:
+    """A wrong type is an error that names alias and option."""
+    good = {name: v for name, v in KINDS[kind].items() if v is not ...} | {"provider": kind}
+    assert build_client("corp", good)
+    if (option, value) in (("timeout", 5), ("deadline", 5)):
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        build_client("corp", {**good, option: value})
+    assert option in str(caught.value)
+    assert caught.value.evidence["alias"] == "corp"
+
+
 odd = st.sampled_from(
     [
         None,
@@ -329,6 +361,12 @@ odd = st.sampled_from(
                 "state_key",
                 "timeout",
                 "deadline",
+                "verify_ssl",
+                "allow_redirects",
+                "url",
+                "host",
+                "port",
+                "provider",
             ]
         ),
         odd,
