@@ -97,6 +97,8 @@ def test_close_wakes_who_waits(json_server: JSONServer) -> None:
 
 START = """
 import atexit, os, signal, sys, threading
+at_last = []  # Called after all that is imported from here on has ended.
+atexit.register(lambda: [call() for call in at_last])
 from clefstorm.transport import NO_AUTH, Connection, http_client, simple_client
 if sys.argv[2] == "simple":
     http_client.client_class = lambda: simple_client.SimpleClient
@@ -112,7 +114,7 @@ def program(tmp_path: Path, each_client: str) -> Iterator[Callable[..., subproce
     def start(code: str, url: str) -> subprocess.Popen[str]:
         (tmp_path / "program.py").write_text(START + code)
         # To fork beside threads is what one of them is about; newer Pythons warn of it.
-        options = ["-X", "dev", "-W", "error", "-W", "ignore:.*fork.*:DeprecationWarning"]
+        options = ["-W", "error", "-W", "ignore:.*fork.*:DeprecationWarning"]
         process = subprocess.Popen(
             [sys.executable, *options, str(tmp_path / "program.py"), url, each_client],
             stdout=subprocess.PIPE,
@@ -197,6 +199,20 @@ def test_a_program_ends_quietly(
     ended = ending(program(code, json_server.url))
     release.set()
     assert ended == (0, "{}\n", "")
+
+
+LOOKS_AT_THREADS = """
+print(connection.json_request("GET", "/"))
+at_last.append(lambda: print([thread.name for thread in threading.enumerate()]))
+"""
+
+
+def test_the_thread_ends_first(
+    json_server: JSONServer, program: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """No thread of ours runs on while the interpreter is taken down."""
+    said = ending(program(LOOKS_AT_THREADS, json_server.url))
+    assert said == (0, "{}\n['MainThread']\n", "")
 
 
 FORKS = """
