@@ -9,12 +9,13 @@ whoever uses the bus alone loads no PyJWT. LAW: no code of its own but this.
 #
 #   errors                                      every exception
 #   jws                                         what a key may sign and verify
-#   keys | sealing                              signing keys | sealed records and cookies
+#   keys | sealing | jwe                        signing keys | sealed records | encryption keys
 #   protocol/                                   no I/O, no clock, no framework
 #   providers/ | transport/ | bus/ | sessions/
-#   client                                      one alias in use
+#   client/                                     one alias in use
 #   registry/                                   configure(): the only global state
 #   relying_party/ | clef | eternaltwin         log in, log out, refresh | two APIs as clients
+#   resource_server                             judge the access tokens of others
 #   handlers/ | remote/                         HTTP to the relying party | the bus from afar
 #   testing/                                    shipped: provider, browser, clock
 
@@ -42,10 +43,12 @@ if TYPE_CHECKING:
         URLError,
     )
     from clefstorm.handlers import (
+        BearerMixin,
         BusAccess,
         UserMixin,
         authenticated,
         login_routes,
+        requires,
         user_of,
         wave_button,
     )
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
     )
     from clefstorm.relying_party import RelyingParty
     from clefstorm.remote import Credentials, Session
+    from clefstorm.resource_server import AccessToken, ResourceServer
     from clefstorm.sessions import LoginSession, MemorySessionStore, SQLiteSessionStore
     from clefstorm.transport import (
         NO_AUTH,
@@ -76,11 +80,13 @@ __version__ = "1.0.0.dev0"
 
 __all__ = [
     "NO_AUTH",
+    "AccessToken",
     "AsyncBus",
     "AsyncClient",
     "AsyncConnection",
     "AsyncPodConnection",
     "Bearer",
+    "BearerMixin",
     "BusAccess",
     "BusClosed",
     "BusTimeoutError",
@@ -110,6 +116,7 @@ __all__ = [
     "ProviderError",
     "RS256Key",
     "RelyingParty",
+    "ResourceServer",
     "SQLiteSessionStore",
     "Session",
     "SessionEnded",
@@ -123,16 +130,19 @@ __all__ = [
     "configure_from_file",
     "connections",
     "login_routes",
+    "requires",
     "user_of",
     "wave_button",
 ]
 
 _HOMES = {
+    "AccessToken": "clefstorm.resource_server",
     "AsyncBus": "clefstorm.bus",
     "AsyncClient": "clefstorm.client",
     "AsyncConnection": "clefstorm.transport",
     "AsyncPodConnection": "clefstorm.transport",
     "Bearer": "clefstorm.transport",
+    "BearerMixin": "clefstorm.handlers",
     "BusAccess": "clefstorm.handlers",
     "BusClosed": "clefstorm.errors",
     "BusTimeoutError": "clefstorm.errors",
@@ -163,6 +173,7 @@ _HOMES = {
     "ProviderError": "clefstorm.errors",
     "RS256Key": "clefstorm.keys",
     "RelyingParty": "clefstorm.relying_party",
+    "ResourceServer": "clefstorm.resource_server",
     "SQLiteSessionStore": "clefstorm.sessions",
     "Session": "clefstorm.remote",
     "SessionEnded": "clefstorm.errors",
@@ -176,6 +187,7 @@ _HOMES = {
     "configure_from_file": "clefstorm.registry",
     "connections": "clefstorm.registry",
     "login_routes": "clefstorm.handlers",
+    "requires": "clefstorm.handlers",
     "user_of": "clefstorm.handlers",
     "wave_button": "clefstorm.handlers",
 }

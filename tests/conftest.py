@@ -19,7 +19,7 @@ from tornado.httpclient import AsyncHTTPClient
 from tornado.ioloop import IOLoop
 from tornado.testing import bind_unused_port
 
-pytest_plugins = ["parts.browsers", "parts.certified"]
+pytest_plugins = ["parts.browsers", "parts.certified", "parts.nginx"]
 
 GRACE = 1.0
 """Seconds that tasks have after the test to end by themselves; only a leak waits so long."""

@@ -11,8 +11,7 @@ from protocol.expecting import refusal
 from providers.driving import ISSUER, NOW, REDIRECT, SIGNING, Wire, clock, drive
 from tornado.ioloop import IOLoop
 
-from clefstorm import client as module
-from clefstorm.client import AsyncClient, Client
+from clefstorm.client import AsyncClient, Client, one_alias
 from clefstorm.errors import ConfigurationError, ConnectFailed, RequestRefused
 from clefstorm.keys import HS256Key
 from clefstorm.protocol.exchange import Flow
@@ -45,7 +44,7 @@ class HandRunner:
 def make(
     monkeypatch: pytest.MonkeyPatch, kind: type[Any] = AsyncClient, **options: Any
 ) -> tuple[Any, HandRunner]:
-    monkeypatch.setattr(module, "AsyncRunner", HandRunner)
+    monkeypatch.setattr(one_alias, "AsyncRunner", HandRunner)
     provider = OpenIDProvider(
         issuer=ISSUER,
         client_id="app",

@@ -33,3 +33,21 @@ def test_a_documented_option_exists(option: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         build_client("default", {**required, option: object(), "no_such_option": 1})
     assert refused.value.evidence["got"] == "no_such_option"
+
+
+THREATS = (DOCS / "explanation" / "threat_model.rst").read_text()
+
+
+@pytest.mark.parametrize(
+    "path", sorted(set(re.findall(r"``([\w/.]+/[\w.]+)(?:::\w+)?``", THREATS)))
+)
+def test_the_threat_model_names_files(path: str) -> None:
+    """Each file that the threat model names is there."""
+    assert (DOCS.parent / path).is_file()
+
+
+@pytest.mark.parametrize("test", sorted(set(re.findall(r"``(tests/[\w/.]+::\w+)``", THREATS))))
+def test_the_threat_model_names_tests(test: str) -> None:
+    """Each test that the threat model names is there."""
+    path, name = test.split("::")
+    assert re.search(rf"(?m)^(async )?def {name}\(", (DOCS.parent / path).read_text())

@@ -218,6 +218,8 @@ SECRET_FIELDS = {
 NO_SECRETS = {
     # A state's own nonce only makes it unique; all of a state travels in URLs.
     ("clefstorm.protocol.state", "State", "nonce"),
+    # What the application wants of claims, as it stands in its code.
+    ("clefstorm.protocol.requirement", "Requirement", "claims"),
     # The address of a server, as it is configured.
     ("clefstorm.providers.eternaltwin", "EternaltwinProvider", "url"),
 }

@@ -20,6 +20,8 @@ from clefstorm.protocol.wave_button import WaveButton
 from clefstorm.relying_party import LoginDeclined, LoginStart
 
 LARGEST_MAX_AGE = 10**9
+LONGEST_ACR_VALUES = 500
+"""Characters: they ride in the cookie of the pending login."""
 
 
 def remember_login(handler: tornado.web.RequestHandler, start: LoginStart, *, secure: bool) -> None:
@@ -68,8 +70,9 @@ class LoginHandler(Handler):
     """GET: sends a navigating browser to the provider; a script gets 401 and this URL.
 
     Parameters: ``next`` (a local path), ``provider`` (an alias), and for the provider
-    ``prompt``, ``login_hint``, ``ui_locales`` and ``max_age`` (seconds). A login with
-    ``prompt=none`` that needs the user comes back to ``next`` with ``login_error`` in its query.
+    ``prompt``, ``login_hint``, ``ui_locales``, ``max_age`` (seconds) and ``acr_values`` (words,
+    without one of which the callback is refused). A login with ``prompt=none`` that needs the
+    user comes back to ``next`` with ``login_error`` in its query.
     With a Clef alias this is a page with the wave button, by which the login goes on.
     """
 
@@ -90,6 +93,7 @@ class LoginHandler(Handler):
                 login_hint=the_one(pairs, "login_hint"),
                 ui_locales=the_one(pairs, "ui_locales"),
                 max_age=_seconds(the_one(pairs, "max_age")),
+                acr_values=_words(the_one(pairs, "acr_values")),
             )
         except UnknownAlias:
             if alias is None:
@@ -135,7 +139,9 @@ class CallbackHandler(Handler):
     async def _finish_login(self, parameters: Pairs) -> None:
         names = self.relying_party.cookies
         done = await self.relying_party.finish_login(
-            parameters, cookies=read_cookies(self.request.headers, names.session)
+            parameters,
+            cookies=read_cookies(self.request.headers, names.session),
+            received_at=f"{self.request.protocol}://{self.request.host}{self.request.path}",
         )
         for name in done.clear:
             clear_cookie(self, name, secure=names.secure)
@@ -160,6 +166,14 @@ def _seconds(value: str | None) -> int | None:
     ):
         raise RequestRefused("max_age is no number of seconds", code="max_age_malformed")
     return int(value)
+
+
+def _words(value: str | None) -> str | None:
+    if value is not None and not (
+        value.isprintable() and value.split() and len(value) <= LONGEST_ACR_VALUES
+    ):
+        raise RequestRefused("acr_values has no words, or too many", code="acr_values_malformed")
+    return value
 
 
 def _with_error(path: str, error: str) -> str:

@@ -1,12 +1,14 @@
-"""The user's own logout, the way back from the provider's, and the provider's webhook.
+"""The user's own logout, the way back from the provider's, and the provider's word of its own.
 
 LAW: translates and decides nothing; a page of another site can't log anybody out.
-Source: OpenID Connect RP-Initiated Logout 1.0; Back-Channel Logout 1.0, sections 2.5 and 2.8.
+Source: OpenID Connect RP-Initiated Logout 1.0; Back-Channel Logout 1.0, sections 2.5 and 2.8;
+Front-Channel Logout 1.0, section 2.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import tornado.web
 from tornado.escape import json_encode
@@ -126,6 +128,33 @@ class BackchannelLogoutHandler(Handler):
         if token is None:
             raise RequestRefused("there is no logout_token", code="logout_token_missing")
         await self.relying_party.receive_logout(token)
+
+
+class FrontchannelLogoutHandler(Handler):
+    """GET with ``iss`` and ``sid``, which a frame of the provider's logout page loads.
+
+    Needs no cookie, for browsers keep cookies from frames of other sites: whoever knows the sid
+    is believed. Answers 200 whether there was such a session or not, with an empty page that
+    only a page of the issuer may frame.
+    """
+
+    async def get(self) -> None:
+        pairs = self.query()
+        iss, sid = the_one(pairs, "iss"), the_one(pairs, "sid")
+        if iss is None or sid is None:
+            raise RequestRefused(
+                "register the frontchannel_logout_uri with frontchannel_logout_session_required, "
+                "so that iss and sid say which session ends",
+                code="frontchannel_session_missing",
+            )
+        await self.relying_party.receive_frontchannel_logout(iss, sid)
+        issuer = urlsplit(iss)
+        self.clear_header("X-Frame-Options")
+        self.set_header(
+            "Content-Security-Policy",
+            f"default-src 'none'; frame-ancestors {issuer.scheme}://{issuer.netloc}",
+        )
+        self.finish()
 
 
 class ClefLogoutHandler(BackchannelLogoutHandler):

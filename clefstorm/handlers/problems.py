@@ -31,6 +31,9 @@ from clefstorm.errors import (
 RETRY_AFTER = 5
 """Seconds after which a browser that met a 503 may ask again."""
 
+_TOO_WEAK = frozenset({"acr_unmet", "auth_time_missing", "auth_time_too_old"})
+"""A step-up that the provider did not take: its user may be who they are, and is not let in."""
+
 _STATUS_OF_CODE = {"body_too_large": 413, "cross_site": 403, "content_type": 415}
 
 
@@ -136,6 +139,13 @@ def _words(error: ClefStormError) -> tuple[int, str, str, str]:
                 "The sign-in service can't be reached",
                 "It did not answer, or not in time.",
                 _AGAIN,
+            )
+        case ProtocolViolation() if error.code in _TOO_WEAK:
+            return (
+                403,
+                "This needs another sign-in",
+                "The sign-in service did not ask you again, or not in the way that is needed here.",
+                "Sign out and in again, if you can in the way that was asked for.",
             )
         case ProtocolViolation() | ProviderError():
             return (

@@ -20,6 +20,7 @@ from clefstorm.handlers.login import CallbackHandler, LoginHandler
 from clefstorm.handlers.logout import (
     BackchannelLogoutHandler,
     ClefLogoutHandler,
+    FrontchannelLogoutHandler,
     LoggedOutHandler,
     LogoutHandler,
 )
@@ -34,6 +35,7 @@ _HANDLERS: dict[str, type[Handler]] = {
     "logout": LogoutHandler,
     "logged-out": LoggedOutHandler,
     "backchannel-logout": BackchannelLogoutHandler,
+    "frontchannel-logout": FrontchannelLogoutHandler,
     "clef-logout": ClefLogoutHandler,
     "poll": PollHandler,
     "events": EventsHandler,
@@ -55,13 +57,13 @@ def login_routes(
     """Return the (pattern, handler class) pairs to mount: ``[(r"/", Home), *login_routes(…)]``.
 
     ``prefix`` is a path such as "/auth"; below it are login, callback (the redirect_uri), logout,
-    logged-out (the post_logout_redirect_uri), backchannel-logout, clef-logout, poll, events, me and
-    clefstorm.js. ``poll_hold``: seconds for which a poll without news is held; ``keep_alive``:
-    seconds between two signs of life of an event stream; ``tabs`` counts who has which open, None
-    makes one that nobody sees. ``bus_access``: who may use the bus from another process or from a
-    page, ``async (principal, credentials, handler) -> BusAccess | None``; "bus" is mounted only
-    when it is given, within ``bus_limits`` (None: the defaults). Also writes the audit log from
-    now on. Raises ConfigurationError for a prefix that is no path.
+    logged-out (the post_logout_redirect_uri), backchannel-logout, frontchannel-logout,
+    clef-logout, poll, events, me and clefstorm.js. ``poll_hold``: seconds for which a poll without
+    news is held; ``keep_alive``: seconds between two signs of life of an event stream; ``tabs``
+    counts who has which open, None makes one that nobody sees. ``bus_access``: who may use the bus
+    from another process or from a page, ``async (principal, credentials, handler) -> BusAccess |
+    None``; "bus" is mounted only when it is given, within ``bus_limits`` (None: the defaults). Also
+    writes the audit log from now on. Raises ConfigurationError for a prefix that is no path.
     """
     stem = prefix.rstrip("/")
     if stem and not stem.startswith("/"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar, overload
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -20,6 +20,7 @@ from clefstorm.handlers.cookies import read_cookie
 from clefstorm.handlers.origin import is_navigation
 from clefstorm.handlers.pages import HEADERS, Page
 from clefstorm.handlers.problems import RETRY_AFTER
+from clefstorm.protocol.bearer import build_challenge
 from clefstorm.protocol.return_path import local_path
 from clefstorm.relying_party import RelyingParty
 from clefstorm.sessions import LoginSession
@@ -172,18 +173,37 @@ def authenticated(method: Callable[Concatenate[H, P], Any]) -> Callable[Concaten
 
 def _ask_to_sign_in(handler: tornado.web.RequestHandler) -> None:
     login_url = handler.get_login_url()
+    page_url = login_url if "?" in login_url else f"{login_url}?{next_of(handler)}"
+    ask_to_sign_in(handler, login_url, page_url=page_url, title="You are signed out")
+
+
+def ask_to_sign_in(
+    handler: tornado.web.RequestHandler,
+    login_url: str,
+    *,
+    page_url: str,
+    title: str,
+    error: str | None = None,
+    **wanted: str,
+) -> None:
+    """Finish a request that needs a login, or another one, by whoever sent it.
+
+    A page that is opened is redirected to ``page_url``; a script is told ``error`` (None: that
+    nobody is signed in) and what is ``wanted``; a form that was sent gets a page with this
+    ``title`` that leads to ``login_url``.
+    """
     handler.set_header("Cache-Control", "no-store")
     if not is_navigation(handler.request):
-        answer_signed_out(handler, login_url)
+        answer_signed_out(handler, login_url, error=error, **wanted)
     elif handler.request.method in ("GET", "HEAD"):
-        handler.redirect(login_url if "?" in login_url else f"{login_url}?{_next_of(handler)}")
+        handler.redirect(page_url)
     else:
         for name, value in HEADERS.items():
             handler.set_header(name, value)
-        _challenge(handler)
+        _challenge(handler, error, wanted)
         handler.finish(
             Page(
-                title="You are signed out",
+                title=title,
                 lines=(
                     "So what you sent was not accepted, and nothing was changed.",
                     "Sign in in a new tab, come back here, go one page back, and send it again.",
@@ -194,20 +214,30 @@ def _ask_to_sign_in(handler: tornado.web.RequestHandler) -> None:
         )
 
 
-def answer_signed_out(handler: tornado.web.RequestHandler, login_url: str) -> None:
+def answer_signed_out(
+    handler: tornado.web.RequestHandler,
+    login_url: str,
+    *,
+    error: str | None = None,
+    **wanted: str,
+) -> None:
     """Finish a script's request: 401, and where a page can sign in."""
-    _challenge(handler)
+    _challenge(handler, error, wanted)
     handler.set_header("Content-Type", "application/json; charset=utf-8")
-    handler.finish(json_encode({"error": "signed_out", "login_url": login_url}))
+    handler.finish(json_encode({"error": error or "signed_out", **wanted, "login_url": login_url}))
 
 
-def _challenge(handler: tornado.web.RequestHandler) -> None:
+def _challenge(
+    handler: tornado.web.RequestHandler, error: str | None, wanted: Mapping[str, str]
+) -> None:
     handler.set_status(401)
     # A 401 must name a scheme; one that browsers don't know opens no dialog of theirs.
-    handler.set_header("WWW-Authenticate", 'Cookie realm="login"')
+    challenge = build_challenge("Cookie", realm="login", error=error, **wanted)
+    handler.set_header("WWW-Authenticate", challenge)
 
 
-def _next_of(handler: tornado.web.RequestHandler) -> str:
+def next_of(handler: tornado.web.RequestHandler) -> str:
+    """Return the query that brings a login back to the page that was asked for."""
     try:
         path = local_path(handler.request.uri)
     except RequestRefused:

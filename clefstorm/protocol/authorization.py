@@ -8,7 +8,7 @@ Source: RFC 6749, section 4.1; OpenID Connect Core 1.0, section 3.1.2; RFC 7636;
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -54,6 +54,7 @@ class PendingLogin:
     browser_secret: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
     max_age: int | None = None
     prompt: str | None = None
+    acr_values: str | None = None
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -65,6 +66,7 @@ class CodeGrant:
     code_verifier: str = field(repr=False)
     nonce: str = field(repr=False)
     max_age: int | None
+    acr_values: str | None
 
     def __init__(self, made_by: object, code: str, pending: PendingLogin) -> None:
         if made_by is not _MADE_BY_CHECK_CALLBACK:
@@ -74,6 +76,7 @@ class CodeGrant:
         object.__setattr__(self, "code_verifier", pending.code_verifier)
         object.__setattr__(self, "nonce", pending.nonce)
         object.__setattr__(self, "max_age", pending.max_age)
+        object.__setattr__(self, "acr_values", pending.acr_values)
 
 
 def check_extra_parameters(extra: Mapping[str, str]) -> None:
@@ -87,8 +90,7 @@ def check_extra_parameters(extra: Mapping[str, str]) -> None:
         )
 
 
-def build_authorization_url(
-    metadata: ProviderMetadata,
+def authorization_parameters(
     pending: PendingLogin,
     *,
     client_id: str,
@@ -98,8 +100,8 @@ def build_authorization_url(
     login_hint: str | None = None,
     ui_locales: str | None = None,
     extra: Mapping[str, str] | None = None,
-) -> str:
-    """Return the URL to send the browser to; None leaves a parameter out.
+) -> dict[str, str]:
+    """Return the parameters of an authorization request; None leaves a parameter out.
 
     Raises ConfigurationError when ``extra`` would replace a parameter that carries security.
     """
@@ -120,9 +122,20 @@ def build_authorization_url(
         "ui_locales": ui_locales,
         **(extra or {}),
     }
-    query = urlencode({name: value for name, value in chosen.items() if value is not None})
-    parts = urlsplit(metadata.authorization_endpoint)
-    # The endpoint may have a query of its own, which must be kept (RFC 6749, section 3.1).
+    if pending.acr_values is not None:
+        # After the extra ones: what this login needs goes before what every login would like.
+        chosen["acr_values"] = pending.acr_values
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
+def build_authorization_url(metadata: ProviderMetadata, parameters: Mapping[str, str]) -> str:
+    """Return the URL to send the browser to."""
+    return with_query(metadata.authorization_endpoint, urlencode(parameters))
+
+
+def with_query(endpoint: str, query: str) -> str:
+    """Add a query to an endpoint, whose own one must be kept (RFC 6749, section 3.1)."""
+    parts = urlsplit(endpoint)
     return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, query)))))
 
 
@@ -141,6 +154,31 @@ def callback_parameter(parameters: Sequence[tuple[str, str]], name: str) -> str 
             "a parameter of the callback is too long", code="parameter_too_long", name=name
         )
     return values[0] if values and values[0] else None
+
+
+def check_received_at(
+    received_at: str | None, redirect_uri: str, *, among: Collection[str]
+) -> None:
+    """Refuse an answer that came to the redirect_uri of another provider (mix-up).
+
+    ``received_at`` is the URL at which it was received, None when that is not known; ``among``
+    are all our redirect_uris. A proxy may have cut a prefix off the path and kept the host to
+    itself, so what counts is to which of them the request may have come. Raises RequestRefused
+    (``redirect_uri_mismatch``). Source: RFC 9700, section 4.4.2.2.
+    """
+    if received_at is None:
+        return
+    path, host = urlsplit(received_at).path, urlsplit(received_at).netloc.lower()
+    by_path = {uri for uri in among if urlsplit(uri).path.endswith(path)}
+    by_host = {uri for uri in by_path if urlsplit(uri).netloc.lower() == host}
+    possible = by_host or by_path
+    if possible and redirect_uri not in possible:
+        raise RequestRefused(
+            "the answer came to the address of another provider than the one that was asked",
+            code="redirect_uri_mismatch",
+            expected=redirect_uri,
+            got=received_at,
+        )
 
 
 def check_callback(

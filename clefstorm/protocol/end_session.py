@@ -6,8 +6,9 @@ Source: OpenID Connect RP-Initiated Logout 1.0, section 2.
 
 from __future__ import annotations
 
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode
 
+from clefstorm.protocol.authorization import with_query
 from clefstorm.protocol.metadata import ProviderMetadata
 
 
@@ -32,5 +33,4 @@ def build_end_session_url(
         "state": state if post_logout_redirect_uri is not None else None,
     }
     query = urlencode({name: value for name, value in chosen.items() if value is not None})
-    parts = urlsplit(metadata.end_session_endpoint)
-    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, query)))))
+    return with_query(metadata.end_session_endpoint, query)

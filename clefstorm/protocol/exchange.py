@@ -75,10 +75,15 @@ class KeysWanted:
 
     ``kid`` is the key id that the token's header names, None when it names none. Whoever
     answers fetches again when it is unfamiliar (OpenID Connect Core 1.0, section 10.1.1).
+    ``instead_of``: these keys did not verify a token without kid, so newer ones are wanted; the
+    same come back when there are none. ``first_hand``: the provider itself gave us the token, so
+    no stranger can cause a fetch by it.
     """
 
     jwks_uri: str
     kid: str | None
+    first_hand: bool = False
+    instead_of: KeySet | None = None
 
 
 Ask = Request | MetadataWanted | KeysWanted

@@ -38,22 +38,25 @@ class Identity:
         return Identity(iss=self.iss, sub=self.sub, claims={**self.claims, **added})
 
 
-def build_userinfo_request(userinfo_endpoint: str, access_token: str) -> Request:
-    """Build the request to the userinfo endpoint (Core, section 5.3.1; RFC 6750, section 2.1)."""
+def build_userinfo_request(
+    userinfo_endpoint: str, access_token: str, *, signed: bool = False
+) -> Request:
+    """Build the request to the userinfo endpoint (Core, section 5.3.1; RFC 6750, section 2.1).
+
+    ``signed``: the answer that was agreed is a token.
+    """
     return Request(
         method="GET",
         url=userinfo_endpoint,
-        headers={"Accept": "application/json", "Authorization": f"Bearer {access_token}"},
+        headers={
+            "Accept": "application/jwt" if signed else "application/json",
+            "Authorization": f"Bearer {access_token}",
+        },
         max_bytes=LARGEST_PROFILE,
     )
 
 
-def read_profile(response: Response) -> Mapping[str, Any]:
-    """Read a JSON object about the user.
-
-    Raises ProviderError (``userinfo_refused``) for 401 and 403, ProtocolViolation for anything
-    else that is not JSON with status 200.
-    """
+def _check_status(response: Response) -> None:
     if response.status in (401, 403):
         raise ProviderError(
             "the provider would not say who the user is",
@@ -68,22 +71,54 @@ def read_profile(response: Response) -> Mapping[str, Any]:
             expected=200,
             got=response.status,
         )
+
+
+def read_profile(response: Response) -> Mapping[str, Any]:
+    """Read a JSON object about the user.
+
+    Raises ProviderError (``userinfo_refused``) for 401 and 403, ProtocolViolation for anything
+    else that is not JSON with status 200.
+    """
+    _check_status(response)
     if response.media_type == "application/jwt":
         raise ProtocolViolation(
-            "signed userinfo answers are not supported; register the client without "
-            "userinfo_signed_response_alg",
+            "a signed userinfo answer, where none was agreed: configure the provider's "
+            "userinfo_signed_response_alg, or register the client without it",
             code="userinfo_signed",
         )
     return read_json_object(response.body)
 
 
+def read_userinfo_token(response: Response) -> str:
+    """Return the token that a userinfo answer is (Core, section 5.3.2); nobody has judged it.
+
+    Raises as ``read_profile`` does, and ProtocolViolation (``userinfo_not_signed``) for an
+    answer that is none.
+    """
+    _check_status(response)
+    if response.media_type != "application/jwt" or not response.body.isascii():
+        raise ProtocolViolation(
+            "the userinfo answer was to be signed, and is not",
+            code="userinfo_not_signed",
+            expected="application/jwt",
+            got=response.media_type,
+        )
+    return response.body.decode("ascii").strip()
+
+
 def read_userinfo(response: Response, *, sub: str) -> Mapping[str, Any]:
     """Read the userinfo answer for the subject of an id token (Core, section 5.3.2).
 
-    Raises as ``read_profile`` does, and ProtocolViolation (``userinfo_sub_mismatch``) when it
-    speaks of somebody else.
+    Raises as ``read_profile`` and ``check_userinfo_sub`` do.
     """
-    userinfo = read_profile(response)
+    return check_userinfo_sub(read_profile(response), sub=sub)
+
+
+def check_userinfo_sub(userinfo: Mapping[str, Any], *, sub: str) -> Mapping[str, Any]:
+    """Return the userinfo, which must be about the subject of the id token.
+
+    Raises ProtocolViolation (``userinfo_sub_mismatch``).
+    """
     if userinfo.get("sub") != sub:
         raise ProtocolViolation(
             "the userinfo answer is about somebody else",

@@ -86,17 +86,24 @@ def read_jwks(body: bytes) -> KeySet:
     return KeySet(tuple(usable))
 
 
-def keys_of(jwks_uri: str | None, kid: str | None) -> Flow[KeySet]:
+def keys_of(
+    jwks_uri: str | None,
+    kid: str | None,
+    *,
+    first_hand: bool = False,
+    instead_of: KeySet | None = None,
+) -> Flow[KeySet]:
     """A flow that returns a provider's keys from wherever its driver keeps them.
 
-    ``kid`` is the key id that the token names, None when it names none. Raises
-    ProtocolViolation (``jwks_uri_missing``) when the provider says nowhere where its keys are.
+    ``kid`` is the key id that the token names, None when it names none; the others are
+    KeysWanted's. Raises ProtocolViolation (``jwks_uri_missing``) when the provider says nowhere
+    where its keys are.
     """
     if jwks_uri is None:
         raise ProtocolViolation(
             "the provider signs tokens but publishes no keys (jwks_uri)", code="jwks_uri_missing"
         )
-    answer = yield KeysWanted(jwks_uri, kid)
+    answer = yield KeysWanted(jwks_uri, kid, first_hand, instead_of)
     if not isinstance(answer, KeySet):
         raise TypeError("KeysWanted is answered with a KeySet")
     return answer

@@ -13,7 +13,7 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any, Literal, overload
 
-from clefstorm.errors import ProtocolViolation
+from clefstorm.errors import ConfigurationError, ProtocolViolation
 from clefstorm.jws import read_base64url
 from clefstorm.keys import Key
 from clefstorm.protocol.jwks import KeySet
@@ -33,22 +33,40 @@ ASYMMETRIC = frozenset(
 HMAC = frozenset({"HS256", "HS384", "HS512"})
 """Signatures that whoever has the shared secret can make: for an alias that pins one."""
 
+LARGEST_LEEWAY = 600.0
+"""Seconds by which clocks may differ; beyond, an expiry would mean nothing."""
+
 _LATEST = 253402300799.0  # the end of the year 9999, after which no calendar of Python's goes
 _ENCRYPTED_PARTS = 5
 
 
-def build_jwt(claims: Mapping[str, Any], key: Key, *, typ: str | None = "JWT") -> str:
+def build_jwt(
+    claims: Mapping[str, Any], key: Key, *, typ: str | None = "JWT", alg: str | None = None
+) -> str:
     """Sign ``claims`` as a compact JWS, its header with alg, typ (unless None) and the kid.
 
-    Raises ConfigurationError when the key can't sign.
+    ``alg`` is another name of the key's one algorithm, None its usual one. Raises
+    ConfigurationError when the key can't sign.
     """
-    header = {"alg": key.alg, "typ": typ, "kid": key.kid}
+    header = {"alg": alg or key.alg, "typ": typ, "kid": key.kid}
     parts = ({name: value for name, value in header.items() if value is not None}, claims)
     signed = ".".join(
         _base64url(json.dumps(part, separators=(",", ":"), allow_nan=False).encode())
         for part in parts
     )
     return f"{signed}.{_base64url(key.sign(signed.encode()))}"
+
+
+def check_leeway(leeway: float) -> float:
+    """Return a configured leeway in seconds. Raises ConfigurationError (``leeway_invalid``)."""
+    if not isinstance(leeway, (int, float)) or not 0 <= leeway <= LARGEST_LEEWAY:
+        raise ConfigurationError(
+            "leeway is the seconds by which clocks may differ",
+            code="leeway_invalid",
+            expected=f"0 to {LARGEST_LEEWAY:.0f}",
+            got=leeway,
+        )
+    return leeway
 
 
 def _base64url(value: bytes) -> str:
@@ -63,7 +81,7 @@ def _parts(token: str) -> list[str]:
         )
     dots = token.count(".")
     if dots == _ENCRYPTED_PARTS - 1:
-        raise ProtocolViolation("encrypted tokens are not supported", code="jwt_encrypted")
+        raise ProtocolViolation("an encrypted token, where none was agreed", code="jwt_encrypted")
     if dots != 2:
         raise ProtocolViolation("not a token of three parts", code="jwt_malformed")
     return token.split(".")

@@ -36,15 +36,16 @@ class LogoutNotice:
 
     ``sid``: that session, which is ``sub``'s where sub is given. Without sid: all of ``sub``.
     One of the two is never None. ``all_of_sub``: all of ``sub`` although a sid is named, for a
-    provider that means it so. ``forget_at`` is when the token, ``jti`` of ``iss``, can be
-    forgotten, because it would be refused as expired from then on.
+    provider that means it so. ``iat`` is by the provider's clock, None when it did not say.
+    ``forget_at`` is when the token, ``jti`` of ``iss``, can be forgotten, because it would be
+    refused as expired from then on.
     """
 
     iss: str
     sub: str | None
     sid: str | None
     jti: str
-    iat: float
+    iat: float | None
     forget_at: float
     all_of_sub: bool = False
 

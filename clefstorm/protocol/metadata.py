@@ -1,7 +1,8 @@
 """A provider's metadata: where its endpoints are and what it can do.
 
 LAW: reads and judges the discovery document; fetches nothing.
-Source: OpenID Connect Discovery 1.0, sections 3 and 4.3; RFC 8414; RFC 9207, section 3.
+Source: OpenID Connect Discovery 1.0, sections 3 and 4.3; RFC 8414; RFC 9126, section 5;
+RFC 9207, section 3.
 """
 
 from __future__ import annotations
@@ -27,6 +28,12 @@ _ENDPOINTS = (
     "userinfo_endpoint",
     "end_session_endpoint",
     "revocation_endpoint",
+    "pushed_authorization_request_endpoint",
+    "introspection_endpoint",
+)
+_SWITCHES = (
+    "authorization_response_iss_parameter_supported",
+    "require_pushed_authorization_requests",
 )
 _WELL_KNOWN = "/.well-known/openid-configuration"
 
@@ -52,9 +59,13 @@ class ProviderMetadata:
     userinfo_endpoint: str | None = None
     end_session_endpoint: str | None = None
     revocation_endpoint: str | None = None
+    pushed_authorization_request_endpoint: str | None = None
+    introspection_endpoint: str | None = None
     id_token_signing_alg_values_supported: tuple[str, ...] = ()
     token_endpoint_auth_methods_supported: tuple[str, ...] = ()
+    token_endpoint_auth_signing_alg_values_supported: tuple[str, ...] = ()
     authorization_response_iss_parameter_supported: bool = False
+    require_pushed_authorization_requests: bool = False
     document: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -163,6 +174,15 @@ def _endpoint(document: Mapping[str, Any], name: str, *, issuer: str) -> str | N
     return url
 
 
+def _switch(document: Mapping[str, Any], name: str) -> bool:
+    value = document.get(name, False)
+    if not isinstance(value, bool):
+        raise ProtocolViolation(
+            "true or false was expected in the metadata", code="metadata_type", name=name
+        )
+    return value
+
+
 def read_metadata(response: Response, *, issuer: str) -> ProviderMetadata:
     """Read and judge a discovery document that was fetched for this issuer.
 
@@ -193,13 +213,7 @@ def read_metadata(response: Response, *, issuer: str) -> ProviderMetadata:
             code="metadata_missing",
             name="token_endpoint" if authorization_endpoint else "authorization_endpoint",
         )
-    iss_parameter = document.get("authorization_response_iss_parameter_supported", False)
-    if not isinstance(iss_parameter, bool):
-        raise ProtocolViolation(
-            "true or false was expected in the metadata",
-            code="metadata_type",
-            name="authorization_response_iss_parameter_supported",
-        )
+    switches = {name: _switch(document, name) for name in _SWITCHES}
     return ProviderMetadata(
         issuer=issuer,
         authorization_endpoint=authorization_endpoint,
@@ -208,13 +222,18 @@ def read_metadata(response: Response, *, issuer: str) -> ProviderMetadata:
         userinfo_endpoint=endpoints["userinfo_endpoint"],
         end_session_endpoint=endpoints["end_session_endpoint"],
         revocation_endpoint=endpoints["revocation_endpoint"],
+        pushed_authorization_request_endpoint=endpoints["pushed_authorization_request_endpoint"],
+        introspection_endpoint=endpoints["introspection_endpoint"],
         id_token_signing_alg_values_supported=_texts(
             document, "id_token_signing_alg_values_supported"
         ),
         token_endpoint_auth_methods_supported=_texts(
             document, "token_endpoint_auth_methods_supported"
         ),
-        authorization_response_iss_parameter_supported=iss_parameter,
+        token_endpoint_auth_signing_alg_values_supported=_texts(
+            document, "token_endpoint_auth_signing_alg_values_supported"
+        ),
+        **switches,
         document=document,
     )
 

@@ -11,11 +11,12 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlencode
 
 from clefstorm.errors import ProtocolViolation, TokenRefused
 from clefstorm.protocol.authorization import CodeGrant
 from clefstorm.protocol.exchange import Request, Response
+from clefstorm.protocol.form_request import Authentication, build_form_request
+from clefstorm.protocol.oauth_error import OAuthError, oauth_error_of, read_oauth_error
 from clefstorm.protocol.strict_json import read_json_object
 
 _VSCHAR = re.compile(r"[\x20-\x7e]+")  # RFC 6749, appendix A.12
@@ -57,28 +58,15 @@ class Tokens:
 
 
 def _token_request(
-    token_endpoint: str,
-    form: Mapping[str, str],
-    authentication: tuple[Mapping[str, str], Mapping[str, str]],
+    token_endpoint: str, form: Mapping[str, str], authentication: Authentication
 ) -> Request:
-    headers, fields = authentication
-    return Request(
-        method="POST",
-        url=token_endpoint,
-        headers={
-            "Accept": "application/json",
-            "Content-Type": "application/x-www-form-urlencoded",
-            **headers,
-        },
-        body=urlencode({**form, **fields}).encode("ascii"),
-        max_bytes=LARGEST_TOKEN_ANSWER,
-    )
+    return build_form_request(token_endpoint, form, authentication, max_bytes=LARGEST_TOKEN_ANSWER)
 
 
 def build_code_request(
     token_endpoint: str,
     grant: CodeGrant,
-    authentication: tuple[Mapping[str, str], Mapping[str, str]],
+    authentication: Authentication,
 ) -> Request:
     """Build the request that exchanges a code (RFC 6749, section 4.1.3)."""
     form = {
@@ -93,7 +81,7 @@ def build_code_request(
 def build_refresh_request(
     token_endpoint: str,
     refresh_token: str,
-    authentication: tuple[Mapping[str, str], Mapping[str, str]],
+    authentication: Authentication,
 ) -> Request:
     """Build the request that refreshes an access token (RFC 6749, section 6)."""
     form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
@@ -147,16 +135,11 @@ def _lifetime(answer: Mapping[str, Any]) -> float | None:
     return float(value)
 
 
-def _check_error(answer: Mapping[str, Any], secrets: Collection[str | None]) -> None:
-    """Raise TokenRefused when the answer is an OAuth error (RFC 6749, section 5.2)."""
-    error, description = answer.get("error"), answer.get("error_description")
-    if not isinstance(error, str) or not error:
-        return
-    if not isinstance(description, str):
-        raise TokenRefused("the token endpoint said no", error=error)
-    for secret in filter(None, secrets):
-        description = description.replace(secret, "…")
-    raise TokenRefused("the token endpoint said no", error=error, error_description=description)
+def _check_error(error: OAuthError | None) -> None:
+    if error is not None:
+        raise TokenRefused(
+            "the token endpoint said no", error=error.error, error_description=error.description
+        )
 
 
 def read_token_response(
@@ -171,11 +154,7 @@ def read_token_response(
     """
     if response.status != 200:
         if response.status in (400, 401, 403):
-            try:
-                answer = read_json_object(response.body)
-            except ProtocolViolation:
-                answer = {}
-            _check_error(answer, secrets)
+            _check_error(read_oauth_error(response, secrets))
         raise ProtocolViolation(
             "the token endpoint gave no answer that could be used",
             code="token_answer_status",
@@ -183,7 +162,7 @@ def read_token_response(
             got=response.status,
         )
     answer = read_json_object(response.body)
-    _check_error(answer, secrets)
+    _check_error(oauth_error_of(answer, secrets))
     token_type = _required_text(answer, "token_type")
     if token_type.lower() != "bearer":
         raise ProtocolViolation(

@@ -26,12 +26,23 @@ from clefstorm.protocol.metadata import ProviderMetadata
 from clefstorm.protocol.state import build_state
 from clefstorm.protocol.token_endpoint import Tokens
 from clefstorm.protocol.wave_button import ClefWaveStyle, make_wave_button
-from clefstorm.providers.provider import LOGIN_LIFETIME, BegunLogin, Clock, Provider, SignedIn
+from clefstorm.providers.provider import (
+    LOGIN_LIFETIME,
+    BegunLogin,
+    Clock,
+    Provider,
+    SignedIn,
+    acr_unsupported,
+)
 
 LONGEST_LOGOUT_TOKEN = 4096
 """Characters; a longer one is refused before anybody is asked about it."""
 _REMEMBERED = 86400.0
-_OF_OAUTH = ("scope", "token_endpoint_auth_method", "response_mode", "authorization_parameters")
+_OF_OAUTH = (
+    *("scope", "response_mode", "authorization_parameters", "client_key"),
+    *("token_endpoint_auth_method", "token_endpoint_auth_signing_alg"),
+    *("client_assertion_audience", "pushed_authorization_requests"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +92,17 @@ class ClefProvider(Provider):
         login_hint: str | None = None,
         ui_locales: str | None = None,
         max_age: int | None = None,
+        acr_values: str | None = None,
         extra: Mapping[str, str] | None = None,
     ) -> Flow[BegunLogin]:
         """Make a wave button; ``url`` of the result is where it leads back to.
 
         Clef always asks its user, so every ``prompt`` holds but none; hints are left out. Raises
-        RequestRefused for ``prompt`` none and ``max_age``, ConfigurationError for ``extra``.
+        RequestRefused for ``prompt`` none, ``max_age`` and ``acr_values``, ConfigurationError for
+        ``extra``.
         """
+        if acr_values is not None:
+            raise acr_unsupported()
         if prompt == "none" or max_age is not None:
             raise RequestRefused(
                 "this sign-in service always asks its user, and says nothing about when it did",
@@ -141,14 +156,13 @@ class ClefProvider(Provider):
         if len(logout_token) > LONGEST_LOGOUT_TOKEN:
             raise RequestRefused("the logout token is too long", code="logout_token_too_long")
         clef_id = yield from self._api.logged_out(logout_token)
-        now = clock()
         return LogoutNotice(
             iss=self.issuer,
             sub=str(clef_id),
             sid=None,
             jti=hashlib.sha256(logout_token.encode()).hexdigest(),
-            iat=now,
-            forget_at=now + _REMEMBERED,
+            iat=None,
+            forget_at=clock() + _REMEMBERED,
         )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Unpack
 from urllib.parse import urlsplit
 
 from clefstorm.errors import ConfigurationError, ProtocolViolation, RequestRefused
@@ -23,7 +24,13 @@ from clefstorm.protocol.exchange import Flow, done, fetch
 from clefstorm.protocol.identity import Identity
 from clefstorm.protocol.metadata import ProviderMetadata, check_url
 from clefstorm.protocol.token_endpoint import Tokens, read_token_response
-from clefstorm.providers.provider import BegunLogin, Clock, Provider, SignedIn
+from clefstorm.providers.provider import (
+    BegunLogin,
+    Clock,
+    LoginParameters,
+    Provider,
+    SignedIn,
+)
 
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")
 _NOT_ITS_OWN = ("issuer", "token_endpoint_auth_method", "response_mode")
@@ -109,35 +116,20 @@ class EternaltwinProvider(Provider):
         )
 
     def begin_login(
-        self,
-        state_key: Key,
-        *,
-        clock: Clock,
-        prompt: str | None = None,
-        login_hint: str | None = None,
-        ui_locales: str | None = None,
-        max_age: int | None = None,
-        extra: Mapping[str, str] | None = None,
+        self, state_key: Key, *, clock: Clock, **parameters: Unpack[LoginParameters]
     ) -> Flow[BegunLogin]:
         """Begin a login.
 
         Raises RequestRefused for ``prompt`` none and ``max_age``: the server always shows a page
         where it must, and says nothing about when its user signed in.
         """
-        if prompt == "none" or max_age is not None:
+        max_age = parameters.get("max_age")
+        if parameters.get("prompt") == "none" or max_age is not None:
             raise RequestRefused(
                 "this sign-in service can't sign in silently, and says nothing about when it did",
                 code="prompt_unsupported" if max_age is None else "max_age_unsupported",
             )
-        return Provider.begin_login(
-            self,
-            state_key,
-            clock=clock,
-            prompt=prompt,
-            login_hint=login_hint,
-            ui_locales=ui_locales,
-            extra=extra,
-        )
+        return Provider.begin_login(self, state_key, clock=clock, **parameters)
 
     def redeem(self, grant: CodeGrant, *, clock: Clock) -> Flow[SignedIn]:
         """Exchange the code, then ask whom the fresh token belongs to."""

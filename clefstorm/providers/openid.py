@@ -9,27 +9,41 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from clefstorm.errors import ConfigurationError, ProtocolViolation
+from clefstorm.jwe import DecryptionKey
 from clefstorm.keys import HS256Key, VerificationKey
 from clefstorm.protocol.authorization import CodeGrant
 from clefstorm.protocol.end_session import build_end_session_url
 from clefstorm.protocol.exchange import Flow, fetch
 from clefstorm.protocol.id_token import IDToken, check_id_token, check_refreshed_id_token
-from clefstorm.protocol.identity import Identity, build_userinfo_request, read_userinfo
-from clefstorm.protocol.jwks import KeySet, keys_of
-from clefstorm.protocol.jwt import ASYMMETRIC, HMAC, read_jwt_header, verify_jwt
+from clefstorm.protocol.identity import (
+    Identity,
+    build_userinfo_request,
+    check_userinfo_sub,
+    read_userinfo,
+    read_userinfo_token,
+)
+from clefstorm.protocol.jwks import KeySet
+from clefstorm.protocol.jwt import (
+    ASYMMETRIC,
+    HMAC,
+    check_leeway,
+    read_jwt_header,
+    verify_jwt,
+)
 from clefstorm.protocol.logout_token import LogoutNotice, check_logout_token
 from clefstorm.protocol.metadata import ProviderMetadata, check_issuer, check_url, metadata_of
+from clefstorm.protocol.provider_jwt import agreed_algorithms, check_alg, verify_provider_jwt
 from clefstorm.protocol.token_endpoint import Tokens
+from clefstorm.protocol.userinfo_token import check_userinfo_token
+from clefstorm.providers.encryption import (
+    AgreedEncryption,
+    agreed_encryption,
+    read_decryption_keys,
+)
 from clefstorm.providers.provider import Clock, Provider, SignedIn
-
-# One scheme under two names (RFC 9864, section 2.2).
-_ED25519 = frozenset({"EdDSA", "Ed25519"})
-
-LARGEST_LEEWAY = 600.0
-"""Seconds of leeway; beyond, an expiry would mean nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +54,10 @@ class OpenIDProvider(Provider):
     allows each asymmetric one that the provider announces. ``userinfo`` False spares the call
     to the userinfo endpoint. ``logout_token_exp_required`` False accepts logout tokens without
     exp for two minutes from their iat. ``logout_sid_means_all`` ends all sessions of the subject
-    when a logout token names one. ``leeway`` is in seconds.
+    when a logout token names one. ``leeway`` is in seconds. What else was registered is told by
+    the registration's own names: with ``id_token_encrypted_response_alg`` id tokens and logout
+    tokens have to come encrypted to ``decryption_key``, a DecryptionKey of clefstorm.jwe or a
+    list in rotation; with ``userinfo_signed_response_alg`` userinfo has to come signed.
     """
 
     scope: Sequence[str] = ("openid", "profile", "email")
@@ -51,7 +68,17 @@ class OpenIDProvider(Provider):
     logout_token_exp_required: bool = True
     logout_sid_means_all: bool = False
     leeway: float = 60.0
+    decryption_key: DecryptionKey | Sequence[DecryptionKey] | None = None
+    id_token_encrypted_response_alg: str | None = None
+    id_token_encrypted_response_enc: str | None = None
+    userinfo_signed_response_alg: str | None = None
+    userinfo_encrypted_response_alg: str | None = None
+    userinfo_encrypted_response_enc: str | None = None
+    _id_token_encryption: AgreedEncryption | None = field(init=False, repr=False, default=None)
+    _userinfo_encryption: AgreedEncryption | None = field(init=False, repr=False, default=None)
     _secret_key: VerificationKey | None = field(init=False, repr=False, default=None)
+
+    has_id_token: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         # A class with slots is made anew, which breaks super() without arguments.
@@ -71,15 +98,21 @@ class OpenIDProvider(Provider):
                     reason=error.message,
                 ) from None
         self._check_switches()
-        alg = self.id_token_signed_response_alg
-        if alg is not None and alg not in [*ASYMMETRIC, "HS256"]:
-            raise ConfigurationError(
-                "this id_token_signed_response_alg is not one of ours",
-                code="alg_unknown",
-                expected=", ".join(sorted(ASYMMETRIC | {"HS256"})),
-                got=alg,
-            )
-        if alg in HMAC:
+        self._agree_on_signatures()
+        self._agree_on_encryption()
+
+    def _agree_on_signatures(self) -> None:
+        for name in ("id_token_signed_response_alg", "userinfo_signed_response_alg"):
+            alg = getattr(self, name)
+            if alg is not None and alg not in [*ASYMMETRIC, "HS256"]:
+                raise ConfigurationError(
+                    f"this {name} is not one of ours",
+                    code="alg_unknown",
+                    expected=", ".join(sorted(ASYMMETRIC | {"HS256"})),
+                    got=alg,
+                )
+            if alg not in HMAC or self._secret_key is not None:
+                continue
             if self.client_secret is None:
                 raise ConfigurationError(
                     "an HMAC algorithm needs a client_secret", code="client_secret_missing", got=alg
@@ -88,6 +121,22 @@ class OpenIDProvider(Provider):
             secret_key = VerificationKey.of(HS256Key(self.client_secret))
             object.__setattr__(self, "_secret_key", secret_key)
 
+    def _agree_on_encryption(self) -> None:
+        keys = read_decryption_keys(self.decryption_key)
+        for kind in ("id_token", "userinfo"):
+            agreed = agreed_encryption(
+                kind,
+                alg=getattr(self, f"{kind}_encrypted_response_alg"),
+                enc=getattr(self, f"{kind}_encrypted_response_enc"),
+                keys=keys,
+            )
+            object.__setattr__(self, f"_{kind}_encryption", agreed)
+        if self._userinfo_encryption is not None and self.userinfo_signed_response_alg is None:
+            raise ConfigurationError(
+                "encrypted userinfo has to be signed too: userinfo_signed_response_alg",
+                code="userinfo_unsigned",
+            )
+
     def _check_switches(self) -> None:
         trusted = self.trusted_audiences
         if isinstance(trusted, str) or not isinstance(trusted, Collection):
@@ -95,13 +144,7 @@ class OpenIDProvider(Provider):
             raise ConfigurationError(
                 "trusted_audiences is a list of client_ids", code="trusted_audiences_invalid"
             )
-        if not isinstance(self.leeway, (int, float)) or not 0 <= self.leeway <= LARGEST_LEEWAY:
-            raise ConfigurationError(
-                "leeway is the seconds by which clocks may differ",
-                code="leeway_invalid",
-                expected=f"0 to {LARGEST_LEEWAY:.0f}",
-                got=self.leeway,
-            )
+        check_leeway(self.leeway)
         for name in ("userinfo", "logout_token_exp_required", "logout_sid_means_all"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigurationError(
@@ -116,7 +159,8 @@ class OpenIDProvider(Provider):
         """Check the id token (Core, section 3.1.3.7), then ask userinfo about its subject."""
         if tokens.id_token is None:
             raise ProtocolViolation("the provider gave no id token", code="id_token_missing")
-        header, claims = yield from self._verified(tokens.id_token)
+        signed = self.open_token(tokens.id_token)
+        header, claims = yield from self._verified(signed, self.id_token_signed_response_alg)
         id_token = check_id_token(
             claims,
             alg=header["alg"],
@@ -127,17 +171,48 @@ class OpenIDProvider(Provider):
             now=clock(),
             access_token=tokens.access_token,
             max_age=grant.max_age,
+            acr_values=grant.acr_values,
             trusted_audiences=self.trusted_audiences,
             leeway=self.leeway,
         )
         identity = Identity(iss=id_token.iss, sub=id_token.sub, claims=id_token.claims)
         metadata = yield from self.metadata()
         if self.userinfo and metadata.userinfo_endpoint is not None:
-            response = yield from fetch(
-                build_userinfo_request(metadata.userinfo_endpoint, tokens.access_token)
+            userinfo = yield from self._ask_userinfo(
+                metadata.userinfo_endpoint, tokens.access_token, sub=id_token.sub, clock=clock
             )
-            identity = identity.with_userinfo(read_userinfo(response, sub=id_token.sub))
-        return SignedIn(identity=identity, tokens=tokens, issued=id_token.iat, sid=id_token.sid)
+            identity = identity.with_userinfo(userinfo)
+        return SignedIn(
+            identity=identity,
+            # Opened: as a hint it goes back without the encryption, which was for us.
+            tokens=replace(tokens, id_token=signed),
+            issued=id_token.iat,
+            sid=id_token.sid,
+        )
+
+    def _ask_userinfo(
+        self, endpoint: str, access_token: str, *, sub: str, clock: Clock
+    ) -> Flow[Mapping[str, Any]]:
+        alg = self.userinfo_signed_response_alg
+        response = yield from fetch(
+            build_userinfo_request(endpoint, access_token, signed=alg is not None)
+        )
+        if alg is None:
+            return read_userinfo(response, sub=sub)
+        token = read_userinfo_token(response)
+        if self._userinfo_encryption is not None:
+            token = self._userinfo_encryption.open(token)
+        header, claims = yield from self._verified(token, alg)
+        check_userinfo_token(
+            claims,
+            header=header,
+            issuer=self.issuer,
+            client_id=self.client_id,
+            now=clock(),
+            trusted_audiences=self.trusted_audiences,
+            leeway=self.leeway,
+        )
+        return check_userinfo_sub(claims, sub=sub)
 
     def identify_refreshed(
         self, fresh: Tokens, identity: Identity, *, clock: Clock
@@ -145,7 +220,8 @@ class OpenIDProvider(Provider):
         """Check the id token of a refresh, if there is one, against the first (Core, 12.2)."""
         if fresh.id_token is None:
             return identity
-        header, claims = yield from self._verified(fresh.id_token)
+        signed = self.open_token(fresh.id_token)
+        header, claims = yield from self._verified(signed, self.id_token_signed_response_alg)
         id_token: IDToken = check_refreshed_id_token(
             claims,
             previous=identity.claims,
@@ -163,6 +239,14 @@ class OpenIDProvider(Provider):
             iss=id_token.iss, sub=id_token.sub, claims={**identity.claims, **id_token.claims}
         )
 
+    def open_token(self, token: str) -> str:
+        """Return the signed token inside an id token or logout token.
+
+        Where encryption was agreed, one that isn't encrypted is refused (Core, section 3.1.3.7,
+        step 1; Back-Channel Logout 1.0, section 2.6).
+        """
+        return token if self._id_token_encryption is None else self._id_token_encryption.open(token)
+
     def end_session_url(self, *, id_token: str | None, state: str | None) -> Flow[str | None]:
         """Return the URL of RP-initiated logout, None when the provider has no such endpoint."""
         metadata = yield from self.metadata()
@@ -176,7 +260,10 @@ class OpenIDProvider(Provider):
 
     def check_logout(self, logout_token: str, *, clock: Clock) -> Flow[LogoutNotice]:
         """Judge a logout token (Back-Channel Logout 1.0, section 2.6)."""
-        header, claims = yield from self._verified(logout_token)
+        signed = self.open_token(logout_token)
+        header, claims = yield from self._verified(
+            signed, self.id_token_signed_response_alg, first_hand=False
+        )
         notice = check_logout_token(
             claims,
             header=header,
@@ -189,28 +276,19 @@ class OpenIDProvider(Provider):
         )
         return replace(notice, all_of_sub=self.logout_sid_means_all and notice.sub is not None)
 
-    def _verified(self, token: str) -> Flow[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    def _verified(
+        self, token: str, pinned: str | None, *, first_hand: bool = True
+    ) -> Flow[tuple[Mapping[str, Any], Mapping[str, Any]]]:
         header = read_jwt_header(token)
         metadata = yield from self.metadata()
-        if self.id_token_signed_response_alg is not None:
-            algorithms = frozenset({self.id_token_signed_response_alg})
-        else:
-            announced = metadata.id_token_signing_alg_values_supported
-            # Without the list, RS256 is what every provider must have (Core, section 15.1).
-            algorithms = ASYMMETRIC.intersection(announced or ("RS256",))
-        if not algorithms.isdisjoint(_ED25519):
-            algorithms |= _ED25519
-        # Judged before any key is fetched, so that a forged header costs the provider nothing.
-        if header["alg"] not in algorithms:
-            raise ProtocolViolation(
-                "the token is signed with an algorithm that was not agreed",
-                code="alg_not_allowed",
-                expected=", ".join(sorted(algorithms)),
-                got=header["alg"],
+        algorithms = agreed_algorithms(None if pinned is None else {pinned}, metadata)
+        if self._secret_key is None or pinned not in HMAC:
+            return (
+                yield from verify_provider_jwt(
+                    token, metadata, algorithms=algorithms, first_hand=first_hand
+                )
             )
-        if self._secret_key is not None:
-            # The one secret, whatever its owner calls it.
-            keys = KeySet((replace(self._secret_key, kid=header.get("kid")),))
-        else:
-            keys = yield from keys_of(metadata.jwks_uri, header.get("kid"))
+        check_alg(header, algorithms)
+        # The one secret, whatever its owner calls it.
+        keys = KeySet((replace(self._secret_key, kid=header.get("kid")),))
         return header, verify_jwt(token, keys, algorithms=algorithms)

@@ -2,41 +2,36 @@
 
 LAW: flows and data only. A subclass says where the endpoints are (``metadata``) and who the
 tokens are about (``identify``); it never weakens what stands here.
-Source: RFC 6749, RFC 7636, RFC 9207, RFC 9700.
+Source: RFC 6749, RFC 7009, RFC 7523, RFC 7636, RFC 9126, RFC 9207, RFC 9700.
 """
 
 from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypedDict
+from typing import ClassVar, TypedDict
 
-from clefstorm.errors import ConfigurationError, ProtocolViolation
-from clefstorm.keys import Key
+from clefstorm.errors import ConfigurationError, ProtocolViolation, RequestRefused
+from clefstorm.keys import Key, KeyList
 from clefstorm.protocol.authorization import (
     CodeGrant,
     PendingLogin,
-    build_authorization_url,
+    authorization_parameters,
     check_callback,
     check_extra_parameters,
 )
-from clefstorm.protocol.client_auth import choose_method, client_authentication
-from clefstorm.protocol.exchange import Flow, done, fetch
+from clefstorm.protocol.client_auth import AUDIENCES, ClientAuthenticator
+from clefstorm.protocol.exchange import Flow, done
 from clefstorm.protocol.identity import Identity
 from clefstorm.protocol.logout_token import LogoutNotice
 from clefstorm.protocol.metadata import ProviderMetadata, check_url
 from clefstorm.protocol.state import build_state
-from clefstorm.protocol.token_endpoint import (
-    Tokens,
-    build_code_request,
-    build_refresh_request,
-    read_token_response,
-)
+from clefstorm.protocol.token_endpoint import Tokens
 from clefstorm.protocol.wave_button import WaveButton
-
-Clock = Callable[[], float]
+from clefstorm.providers.client_calls import ClientCalls
+from clefstorm.providers.client_calls import Clock as Clock
 
 LOGIN_LIFETIME = 600.0
 """Seconds from the start of a login to its callback."""
@@ -53,6 +48,13 @@ def _check_credential(name: str, value: object) -> None:
         )
 
 
+def acr_unsupported() -> RequestRefused:
+    """The answer to a login with acr_values at a provider that can't say how users signed in."""
+    return RequestRefused(
+        "this sign-in service does not say how it signed its user in", code="acr_unsupported"
+    )
+
+
 class LoginParameters(TypedDict, total=False):
     """What one login may ask for, as ``Provider.begin_login`` takes it; for who passes it on."""
 
@@ -60,6 +62,7 @@ class LoginParameters(TypedDict, total=False):
     login_hint: str | None
     ui_locales: str | None
     max_age: int | None
+    acr_values: str | None
     extra: Mapping[str, str] | None
 
 
@@ -95,8 +98,13 @@ class Provider(ABC):
     """One registration of an application with one provider; the parameters' names are OAuth's.
 
     ``issuer`` is the name under which the subjects of this provider are kept.
-    ``client_secret`` None means a public client. ``response_mode`` is None (the provider's
-    default, query) or ``form_post``, which needs an https ``redirect_uri``.
+    Without ``client_secret`` and ``client_key`` it is a public client; ``client_key``, a key of
+    clefstorm.keys or a KeyList, signs for private_key_jwt. ``token_endpoint_auth_method`` None
+    takes what fits, ``token_endpoint_auth_signing_alg`` None HS256, or that of the key.
+    ``client_assertion_audience`` is ``issuer`` (None, too) or, for a provider that refuses that,
+    ``token_endpoint``. ``pushed_authorization_requests`` None pushes to whoever offers it, True
+    insists, False doesn't. ``response_mode`` is None (the provider's default, query) or
+    ``form_post``, which needs an https ``redirect_uri``.
     """
 
     issuer: str
@@ -104,9 +112,17 @@ class Provider(ABC):
     redirect_uri: str
     client_secret: str | None = field(default=None, repr=False)
     scope: Sequence[str] = ()
+    client_key: Key | KeyList | None = None
     token_endpoint_auth_method: str | None = None
+    token_endpoint_auth_signing_alg: str | None = None
+    client_assertion_audience: str | None = None
+    pushed_authorization_requests: bool | None = None
     response_mode: str | None = None
     authorization_parameters: Mapping[str, str] = field(default_factory=dict)
+    _calls: ClientCalls = field(init=False, repr=False)
+
+    has_id_token: ClassVar[bool] = False
+    """Whether it says how and when the user signed in (acr, auth_time), and proves it."""
 
     def __post_init__(self) -> None:
         _check_credential("client_id", self.client_id)
@@ -142,11 +158,20 @@ class Provider(ABC):
             raise ConfigurationError(
                 "response_mode form_post needs an https redirect_uri", code="form_post_needs_https"
             )
-        choose_method(
-            self.token_endpoint_auth_method,
-            supported=(),
+        client = ClientAuthenticator(
+            client_id=self.client_id,
             client_secret=self.client_secret,
+            client_key=self.client_key,
+            method=self.token_endpoint_auth_method,
+            signing_alg=self.token_endpoint_auth_signing_alg,
+            audience=self.client_assertion_audience or AUDIENCES[0],
         )
+        object.__setattr__(self, "_calls", ClientCalls(client))
+        if not isinstance(self.pushed_authorization_requests, bool | None):
+            raise ConfigurationError(
+                "pushed_authorization_requests is True, False, or None for where it is offered",
+                code="pushed_authorization_requests_invalid",
+            )
         extra = self.authorization_parameters
         if not isinstance(extra, Mapping) or not all(
             isinstance(text, str) for item in extra.items() for text in item
@@ -174,11 +199,20 @@ class Provider(ABC):
         login_hint: str | None = None,
         ui_locales: str | None = None,
         max_age: int | None = None,
+        acr_values: str | None = None,
         extra: Mapping[str, str] | None = None,
     ) -> Flow[BegunLogin]:
-        """Begin a login; ``max_age`` is in seconds, None leaves a parameter out."""
+        """Begin a login; ``max_age`` is in seconds, None leaves a parameter out.
+
+        The login ends well only with one of the words of ``acr_values``. (What a provider may
+        take or leave stands in ``extra``.)
+        """
+        if acr_values is not None and not self.has_id_token:
+            raise acr_unsupported()
         metadata = yield from self.metadata()
-        pending = PendingLogin(redirect_uri=self.redirect_uri, max_age=max_age, prompt=prompt)
+        pending = PendingLogin(
+            redirect_uri=self.redirect_uri, max_age=max_age, prompt=prompt, acr_values=acr_values
+        )
         state = build_state(
             state_key,
             authorization_server=self.issuer,
@@ -186,8 +220,7 @@ class Provider(ABC):
             now=clock(),
             lifetime=LOGIN_LIFETIME,
         )
-        url = build_authorization_url(
-            metadata,
+        parameters = authorization_parameters(
             pending,
             client_id=self.client_id,
             scope=self.scope,
@@ -196,6 +229,9 @@ class Provider(ABC):
             login_hint=login_hint,
             ui_locales=ui_locales,
             extra={**self.authorization_parameters, **(extra or {})},
+        )
+        url = yield from self._calls.authorization_url(
+            metadata, parameters, push=self.pushed_authorization_requests, clock=clock
         )
         return BegunLogin(url=url, state=state, pending=pending)
 
@@ -214,10 +250,7 @@ class Provider(ABC):
     def redeem(self, grant: CodeGrant, *, clock: Clock) -> Flow[SignedIn]:
         """Exchange the code and find out who signed in."""
         metadata = yield from self.metadata()
-        request = build_code_request(metadata.token_endpoint, grant, self._authentication(metadata))
-        response = yield from fetch(request)
-        secrets = (grant.code, grant.code_verifier, self.client_secret)
-        tokens = read_token_response(response, now=clock(), secrets=secrets)
+        tokens = yield from self._calls.exchange(metadata, grant, clock=clock)
         return (yield from self.identify(tokens, grant, clock=clock))
 
     def refresh(self, tokens: Tokens, *, clock: Clock) -> Flow[Tokens]:
@@ -231,12 +264,7 @@ class Provider(ABC):
                 code="refresh_token_missing",
             )
         metadata = yield from self.metadata()
-        request = build_refresh_request(
-            metadata.token_endpoint, tokens.refresh_token, self._authentication(metadata)
-        )
-        response = yield from fetch(request)
-        secrets = (tokens.refresh_token, self.client_secret)
-        fresh = read_token_response(response, now=clock(), secrets=secrets)
+        fresh = yield from self._calls.refresh(metadata, tokens.refresh_token, clock=clock)
         return replace(
             fresh,
             refresh_token=fresh.refresh_token or tokens.refresh_token,
@@ -249,6 +277,18 @@ class Provider(ABC):
         """Return the identity after a refresh; without id tokens nothing new is known."""
         return done(identity)
 
+    def revoke(self, token: str, *, token_type_hint: str | None, clock: Clock) -> Flow[None]:
+        """Revoke a token of this client at the provider (RFC 7009); see AsyncClient.revoke."""
+        metadata = yield from self.metadata()
+        yield from self._calls.revoke(metadata, token, token_type_hint=token_type_hint, clock=clock)
+
+    def open_token(self, token: str) -> str:
+        """Return the signed token inside an encrypted one, and one that isn't encrypted as it is.
+
+        Raises ProtocolViolation when it can't be opened, or is not what was agreed.
+        """
+        return token
+
     def end_session_url(self, *, id_token: str | None, state: str | None) -> Flow[str | None]:
         """Return where to end the provider's own session, None when that can't be."""
         return done(None)
@@ -257,16 +297,4 @@ class Provider(ABC):
         """Judge a logout token; a provider without OpenID Connect never sends one."""
         raise ConfigurationError(
             "this provider does not do Back-Channel Logout", code="back_channel_unsupported"
-        )
-
-    def _authentication(
-        self, metadata: ProviderMetadata
-    ) -> tuple[Mapping[str, str], Mapping[str, str]]:
-        method = choose_method(
-            self.token_endpoint_auth_method,
-            supported=metadata.token_endpoint_auth_methods_supported,
-            client_secret=self.client_secret,
-        )
-        return client_authentication(
-            method, client_id=self.client_id, client_secret=self.client_secret
         )

@@ -9,13 +9,16 @@ from clefstorm.relying_party.outcomes import (
     LogoutStart,
 )
 from clefstorm.relying_party.party import RelyingParty
+from clefstorm.relying_party.telling import Listener, tell
 
 __all__ = [
     "CookieNames",
     "Happening",
+    "Listener",
     "LoginDeclined",
     "LoginDone",
     "LoginStart",
     "LogoutStart",
     "RelyingParty",
+    "tell",
 ]

@@ -19,19 +19,25 @@ from clefstorm.errors import (
     ClefStormError,
     ConfigurationError,
     RequestRefused,
+    SessionEnded,
     StoreUnavailable,
 )
-from clefstorm.protocol.authorization import SILENT_REFUSALS, callback_parameter
+from clefstorm.protocol.authorization import (
+    SILENT_REFUSALS,
+    callback_parameter,
+    check_received_at,
+)
 from clefstorm.protocol.return_path import local_path
-from clefstorm.protocol.state import check_browser, check_state
+from clefstorm.protocol.state import State, check_browser, check_state
 from clefstorm.providers import LoginParameters, SignedIn
 from clefstorm.providers.provider import LOGIN_LIFETIME
 from clefstorm.registry import DEFAULT
 from clefstorm.relying_party.endings import Endings
 from clefstorm.relying_party.outcomes import LoginDeclined, LoginDone, LoginStart
 from clefstorm.relying_party.pending import LoginTicket, PendingLogins, state_name
-from clefstorm.relying_party.setting import Setting
+from clefstorm.relying_party.setting import CLOCKS_APART, Setting
 from clefstorm.sessions import LoginSession, SessionStore, new_session_id, session_key
+from clefstorm.sessions.store import session_tombstoned
 
 OnLogin = Callable[[LoginSession], Mapping[str, Any] | Awaitable[Mapping[str, Any] | None] | None]
 
@@ -69,8 +75,9 @@ class Logins:
         """Begin a login of the browser that holds these cookies.
 
         ``return_to`` is the local path to go to afterwards. Raises UnknownAlias,
-        RequestRefused for a return path that leaves the site, and TransportError or
-        ProtocolViolation when the provider can't be used.
+        RequestRefused for a return path that leaves the site, TransportError or
+        ProtocolViolation when the provider can't be used, and ProviderError when it refused a
+        pushed request.
         """
         names, cookies = self._setting.cookies, cookies or {}
         path = local_path(return_to)
@@ -99,7 +106,11 @@ class Logins:
         )
 
     async def finish(
-        self, parameters: Sequence[tuple[str, str]], *, cookies: Mapping[str, str]
+        self,
+        parameters: Sequence[tuple[str, str]],
+        *,
+        cookies: Mapping[str, str],
+        received_at: str | None = None,
     ) -> LoginDone | LoginDeclined:
         """Judge a callback, exchange its code, and open the session.
 
@@ -108,13 +119,16 @@ class Logins:
         StoreUnavailable; whatever it raises, no session of anybody is touched.
         """
         try:
-            return await self._finish(parameters, cookies)
+            return await self._finish(parameters, cookies, received_at)
         except ClefStormError as error:
             self._setting.record("login_refused", code=error.code)
             raise
 
     async def _finish(
-        self, parameters: Sequence[tuple[str, str]], cookies: Mapping[str, str]
+        self,
+        parameters: Sequence[tuple[str, str]],
+        cookies: Mapping[str, str],
+        received_at: str | None,
     ) -> LoginDone | LoginDeclined:
         names = self._setting.cookies
         logins = PendingLogins(self._setting.sealer, prefix=names.login)
@@ -127,9 +141,13 @@ class Logins:
         if ticket is None:
             return await self._without_ticket(state, cookies)
         client = self._setting.client(ticket.alias)
-        self._check_state(state, client, ticket)
+        redirect_uris = {one.provider.redirect_uri for one in self._setting.clients.values()}
+        check_received_at(received_at, client.provider.redirect_uri, among=redirect_uris)
+        until = self._check_state(state, client, ticket).exp + CLOCKS_APART
         clear = (logins.cookie_name(state),)
-        until = self._setting.clock() + LOGIN_LIFETIME
+        # What is logged out from here on, while we ask the provider, ends this login too.
+        mark = await self._store.mark()
+        replaced = await self._alive(ticket.previous, cookies.get(names.session))
         if not await self._store.put_once(state_name(state), expires=until):
             raise RequestRefused("this sign-in was finished already", code="state_used")
         try:
@@ -142,13 +160,16 @@ class Logins:
         signed_in = await client.redeem(grant)
         session_id = new_session_id()
         session = self._new_session(session_id, signed_in, ticket, state)
-        session = await self._store.create(await self._accept(session))
-        # form_post brings no session cookie, so the ticket remembers which one there was.
-        held = cookies.get(names.session)
         try:
-            for key in {ticket.previous, session_key(held) if held else None} - {None}:
-                await self._endings.one(str(key), "replaced")
-        except StoreUnavailable:
+            session = await self._store.create(await self._accept(session), mark=mark)
+        except Exception:
+            self._endings.abandon(session)
+            raise
+        try:
+            for key in replaced:
+                if not await self._endings.replace(key, session.key):
+                    raise session_tombstoned()
+        except (StoreUnavailable, SessionEnded):
             # The browser gets an error and no cookie, so nobody must hold the new one either.
             with suppress(StoreUnavailable):
                 await self._endings.one(session.key, "login_failed")
@@ -164,7 +185,15 @@ class Logins:
             clear=clear,
         )
 
-    def _check_state(self, state: str, client: AsyncClient, ticket: LoginTicket) -> None:
+    async def _alive(self, previous: str | None, held: str | None) -> list[str]:
+        """Return the keys of the sessions that this browser has, of which a login leaves none.
+
+        form_post brings no session cookie, so the ticket remembers which one there was.
+        """
+        keys = {previous, session_key(held) if held else None}
+        return [key for key in keys if key is not None and await self._store.read(key)]
+
+    def _check_state(self, state: str, client: AsyncClient, ticket: LoginTicket) -> State:
         found = check_state(
             state,
             self._setting.state_keys(client),
@@ -172,6 +201,7 @@ class Logins:
             now=self._setting.clock(),
         )
         check_browser(found, ticket.pending.browser_secret)
+        return found
 
     async def _without_ticket(self, state: str, cookies: Mapping[str, str]) -> LoginDone:
         """A callback whose cookie is not there: reloaded after its login, or refused."""

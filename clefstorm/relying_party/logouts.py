@@ -1,7 +1,7 @@
 """Logouts: the user's own, and those that a provider tells us of.
 
 LAW: revoke first, then remember the token, then answer; the local end never waits for the
-provider. Source: OpenID Connect RP-Initiated Logout 1.0; Back-Channel Logout 1.0.
+provider. Source: OpenID Connect RP-Initiated, Back-Channel and Front-Channel Logout 1.0.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from clefstorm.client import AsyncClient
-from clefstorm.errors import ClefStormError, RequestRefused
+from clefstorm.errors import ClefStormError, ProtocolViolation, RequestRefused
+from clefstorm.protocol.encrypted_token import is_encrypted
 from clefstorm.protocol.jwt import read_jwt_claims_unverified
 from clefstorm.protocol.logout_token import LogoutNotice
 from clefstorm.protocol.return_path import local_path
@@ -20,7 +22,7 @@ from clefstorm.providers.provider import LOGIN_LIFETIME
 from clefstorm.relying_party.endings import Endings
 from clefstorm.relying_party.outcomes import LogoutStart
 from clefstorm.relying_party.pending import read_logout, write_logout
-from clefstorm.relying_party.setting import Setting
+from clefstorm.relying_party.setting import CLOCKS_APART, Setting
 from clefstorm.sessions import LoginSession, SessionStore, session_key
 
 TOMBSTONE = 3 * LOGIN_LIFETIME
@@ -42,10 +44,14 @@ class Logouts:
         A provider that can't be reached does not keep the user signed in: the local end stands.
         """
         path = local_path(return_to)
-        session = await self._store.read(session_key(session_id)) if session_id else None
+        if not session_id:
+            return LogoutStart(url=path)
+        key = session_key(session_id)
+        # The answer of a login in another tab may be on its way to this very browser.
+        session = await self._store.read(key) or await self._endings.heir_of(key)
         if session is None:
             return LogoutStart(url=path)
-        await self._endings.one(session.key, "logout")
+        await self._endings.log_out(session.key, "logout")
         state = secrets.token_urlsafe(16)
         id_token = session.tokens.id_token if session.tokens else None
         try:
@@ -87,6 +93,26 @@ class Logouts:
         """
         return await self._receive(logout_token, lambda: self._clef_client(alias))
 
+    async def receive_frontchannel(self, iss: str, sid: str) -> int:
+        """End the sessions of the provider's session; return how many there were.
+
+        What a stranger makes up leaves no trace: only a session that lives is written to. Raises
+        RequestRefused (``frontchannel_issuer_unknown``).
+        """
+        issuers = {client.provider.issuer for client in self._clients_with_logout_tokens()}
+        if iss not in issuers:
+            self._setting.record("logout_refused", code="frontchannel_issuer_unknown")
+            raise RequestRefused(
+                "no configured provider is this issuer",
+                code="frontchannel_issuer_unknown",
+                got=iss,
+            )
+        sessions = await self._store.list_sid(iss, sid)
+        for session in sessions:
+            self._setting.record("logout_received", alias=session.alias)
+            await self._endings.log_out(session.key, "frontchannel")
+        return len(sessions)
+
     async def _receive(self, logout_token: str, choose: Callable[[], AsyncClient]) -> int:
         try:
             client = choose()
@@ -101,7 +127,8 @@ class Logouts:
         self._setting.record("logout_received", alias=client.alias)
         ended = await self._endings.end(self._revoke(notice), "backchannel")
         # Remembered only now: a crash before this line leaves a token that works again.
-        await self._store.put_once(f"jti:{digest}", expires=notice.forget_at)
+        # By whichever of our clocks it would be refused as expired, it is remembered until then.
+        await self._store.put_once(f"jti:{digest}", expires=notice.forget_at + CLOCKS_APART)
         return len(ended)
 
     async def _revoke(self, notice: LogoutNotice) -> list[LoginSession]:
@@ -119,20 +146,33 @@ class Logouts:
 
     def _client_for(self, logout_token: str) -> AsyncClient:
         """Choose the alias that a logout token claims to be for; the check comes after."""
+        if is_encrypted(logout_token):
+            return self._client_that_opens(logout_token)
         claims = read_jwt_claims_unverified(logout_token)
-        audience = claims.get("aud")
-        audiences = audience if isinstance(audience, list) else [audience]
-        for client in self._setting.clients.values():
-            provider = client.provider
-            if isinstance(provider, ClefProvider):
-                continue  # its logout tokens are no JWTs, and have a webhook of their own
-            if provider.issuer == claims.get("iss") and provider.client_id in audiences:
+        for client in self._clients_with_logout_tokens():
+            if _is_for(client, claims):
                 return client
-        raise RequestRefused(
-            "no configured provider is this token's issuer with one of our client_ids",
-            code="logout_token_foreign",
-            got=claims.get("iss"),
-        )
+        raise _foreign(claims)
+
+    def _client_that_opens(self, logout_token: str) -> AsyncClient:
+        """Choose the alias that an encrypted logout token is for: nobody else can read it."""
+        refusals: list[ClefStormError] = []
+        for client in self._clients_with_logout_tokens():
+            try:
+                claims = read_jwt_claims_unverified(client.provider.open_token(logout_token))
+            except ProtocolViolation as refusal:
+                refusals.append(refusal)
+            else:
+                if _is_for(client, claims):
+                    return client
+                refusals.append(_foreign(claims))
+        # An alias that could have opened it says more than one without encryption.
+        raise min(refusals, key=lambda e: e.code == "jwt_encrypted", default=_foreign({}))
+
+    def _clients_with_logout_tokens(self) -> list[AsyncClient]:
+        """Those of Clef are no JWTs, and have a webhook of their own."""
+        clients = self._setting.clients.values()
+        return [client for client in clients if not isinstance(client.provider, ClefProvider)]
 
     def _clef_client(self, alias: str | None) -> AsyncClient:
         """Choose the Clef alias of a webhook, which says nothing about whom it is for."""
@@ -150,3 +190,17 @@ class Logouts:
                 got=alias,
             )
         return found[alias]
+
+
+def _is_for(client: AsyncClient, claims: Mapping[str, Any]) -> bool:
+    provider, audience = client.provider, claims.get("aud")
+    audiences = audience if isinstance(audience, list) else [audience]
+    return provider.issuer == claims.get("iss") and provider.client_id in audiences
+
+
+def _foreign(claims: Mapping[str, Any]) -> RequestRefused:
+    return RequestRefused(
+        "no configured provider is this token's issuer with one of our client_ids",
+        code="logout_token_foreign",
+        got=claims.get("iss"),
+    )

@@ -1,7 +1,8 @@
 """The relying party: begin_login, finish_login, log_out, receive_logout, refresh.
 
-LAW: imports no web framework. This file is the face: the promises stand here, the work is done
-by the files beside it (logins, logouts, refreshing), and every session ends through endings.
+LAW: imports no web framework. This file, with logout_face, is the face: the promises stand here,
+the work is done by the files beside it (logins, logouts, refreshing), and every session ends
+through endings.
 Source: OpenID Connect Core 1.0; RP-Initiated and Back-Channel Logout 1.0; RFC 9700.
 """
 
@@ -15,10 +16,19 @@ from typing import Any, Unpack
 
 from clefstorm.bus import AsyncBus, Subscription
 from clefstorm.client import AsyncClient
-from clefstorm.errors import ClefStormError, SessionConflict, SessionEnded, StoreUnavailable
+from clefstorm.errors import (
+    ClefStormError,
+    ProtocolViolation,
+    SessionConflict,
+    SessionEnded,
+    StoreUnavailable,
+    TokenRefused,
+    TransportError,
+)
 from clefstorm.providers import LoginParameters
 from clefstorm.relying_party.endings import Endings
 from clefstorm.relying_party.logins import Logins, OnLogin
+from clefstorm.relying_party.logout_face import LogoutFace
 from clefstorm.relying_party.logouts import TOMBSTONE, Logouts
 from clefstorm.relying_party.outcomes import (
     CookieNames,
@@ -26,9 +36,9 @@ from clefstorm.relying_party.outcomes import (
     LoginDeclined,
     LoginDone,
     LoginStart,
-    LogoutStart,
 )
 from clefstorm.relying_party.refreshing import Refresher
+from clefstorm.relying_party.revoking import TokenRevoker
 from clefstorm.relying_party.setting import Secret, Setting
 from clefstorm.relying_party.tidying import Tidying
 from clefstorm.sessions import LoginSession, SessionStore, SQLiteSessionStore, session_key
@@ -39,7 +49,7 @@ _FRESH_FOR = 30.0
 _TOUCH_EVERY = 60.0
 
 
-class RelyingParty:
+class RelyingParty(LogoutFace):
     """Signs users in with the configured providers and ends their sessions everywhere.
 
     ``clients`` maps aliases to clients; None takes what ``clefstorm.configure`` configured.
@@ -49,6 +59,8 @@ class RelyingParty:
     list rotates: the first seals, all open). ``on_login`` gets each new session before it is
     saved: it may raise LoginDenied, or return a mapping that becomes ``session.data``. ``idle``
     (seconds without a request, None: no such end) and ``lifetime`` (seconds) end sessions.
+    ``revoke_tokens`` has the refresh token of each ended session revoked at its provider, soon
+    after and without anybody waiting.
     """
 
     def __init__(
@@ -64,6 +76,7 @@ class RelyingParty:
         idle: float | None = IDLE,
         lifetime: float = LIFETIME,
         remember: bool = True,
+        revoke_tokens: bool = False,
     ) -> None:
         self._setting = Setting(clients, secret, path, clock=clock)
         self.clock = clock
@@ -75,7 +88,8 @@ class RelyingParty:
             if sessions is None
             else sessions
         )
-        self._endings = Endings(self._setting, self.sessions, self.bus)
+        self._revoker = TokenRevoker(self._setting, wanted=revoke_tokens)
+        self._endings = Endings(self._setting, self.sessions, self.bus, self._revoker)
         self._logins = Logins(
             self._setting,
             self.sessions,
@@ -87,10 +101,14 @@ class RelyingParty:
         )
         self._logouts = Logouts(self._setting, self.sessions, self._endings)
         self._refresher = Refresher(
-            self.sessions, self._setting.client, self._endings.one, clock=clock
+            self.sessions,
+            self._setting.client,
+            self._endings.one,
+            abandon=self._endings.abandon,
+            clock=clock,
         )
         self._started = False
-        self._tidying = Tidying(self._setting, self.sessions)
+        self._tidying = Tidying(self._setting, self.sessions, self._revoker)
 
     # -- configuration -----------------------------------------------------------------------
 
@@ -131,28 +149,30 @@ class RelyingParty:
 
         ``return_to`` is the local path to go to afterwards, ``parameters`` are those of
         AsyncClient.begin_login. Raises UnknownAlias, RequestRefused for a return path that leaves
-        the site, and TransportError or ProtocolViolation when the provider can't be used.
+        the site, TransportError or ProtocolViolation when the provider can't be used, and
+        ProviderError (``pushed_request_refused``) when it said no before anybody went there.
         """
         self._start()
-        return await self._logins.begin(
-            alias,
-            cookies=cookies,
-            return_to=return_to,
-            **parameters,
-        )
+        return await self._logins.begin(alias, cookies=cookies, return_to=return_to, **parameters)
 
     async def finish_login(
-        self, parameters: Sequence[tuple[str, str]], *, cookies: Mapping[str, str]
+        self,
+        parameters: Sequence[tuple[str, str]],
+        *,
+        cookies: Mapping[str, str],
+        received_at: str | None = None,
     ) -> LoginDone | LoginDeclined:
         """Judge a callback, exchange its code, and open the session.
 
+        ``received_at`` is the URL to which the callback came, without its query; None skips the
+        comparison with the redirect_uris of other aliases.
         Raises RequestRefused (also LoginDenied), AuthorizationRefused, TokenRefused,
         ProtocolViolation, TransportError, SessionEnded (a logout overtook the login) or
         StoreUnavailable; whatever it raises, no session of anybody is touched.
         """
         self._start()
         self._tidying.sometimes()
-        return await self._logins.finish(parameters, cookies=cookies)
+        return await self._logins.finish(parameters, cookies=cookies, received_at=received_at)
 
     # -- sessions ---------------------------------------------------------------------------
 
@@ -207,59 +227,32 @@ class RelyingParty:
         return await self.sessions.list_sub(session.iss, session.sub)
 
     async def revoke(self, key: str, *, reason: str = "revoked") -> bool:
-        """End one session by its key; False when it was not alive."""
+        """End one session by its key; False when it was not alive.
+
+        A login that replaces it just now ends with it.
+        """
         self._start()
-        return await self._endings.one(key, reason)
+        return await self._endings.log_out(key, reason)
 
     async def revoke_user(self, iss: str, sub: str, *, reason: str = "revoked") -> int:
-        """End all sessions of a user; return how many there were."""
+        """End all sessions of a user; return how many there were.
+
+        A login whose callback is being answered ends too; one that comes back later does not.
+        """
         self._start()
-        now = self.clock()
-        # Whole seconds, as providers write iat: a login of this very second is let through.
+        # Nothing is known of the provider's clock, so none is compared.
         revoking = self.sessions.revoke_sub(
-            iss, sub, issued=float(int(now)), reason=reason, until=now + TOMBSTONE
+            iss, sub, issued=None, reason=reason, until=self.clock() + TOMBSTONE
         )
         return len(await self._endings.end(revoking, reason))
-
-    # -- logout -----------------------------------------------------------------------------
-
-    async def log_out(self, session_id: str | None, *, return_to: str | None = "/") -> LogoutStart:
-        """End the browser's session here, then say how to end it at the provider.
-
-        A provider that can't be reached does not keep the user signed in: the local end stands.
-        """
-        self._start()
-        return await self._logouts.log_out(session_id, return_to=return_to)
-
-    def finish_logout(self, state: str | None, cookies: Mapping[str, str]) -> str:
-        """Return the local path to go to after the provider's logout, "/" when none is known."""
-        return self._logouts.finish(state, cookies)
-
-    async def receive_logout(self, logout_token: str) -> int:
-        """Judge a logout token and end the sessions it speaks of; return how many.
-
-        The same token again ends nothing (0). Raises ProtocolViolation or RequestRefused for one
-        that is not good, TransportError when the keys can't be had, StoreUnavailable.
-        """
-        self._start()
-        return await self._logouts.receive(logout_token)
-
-    async def receive_clef_logout(self, logout_token: str, alias: str | None = None) -> int:
-        """Exchange the token of Clef's logout webhook and end the sessions of its user.
-
-        ``alias`` None means the only Clef alias. Returns how many ended; the same token again
-        ends nothing (0). Raises RequestRefused, ClefAPIError, ProtocolViolation, TransportError
-        or StoreUnavailable.
-        """
-        self._start()
-        return await self._logouts.receive_clef(logout_token, alias)
 
     # -- tokens -----------------------------------------------------------------------------
 
     async def access_token(self, session: LoginSession) -> str:
         """Return an access token that is good for 30 seconds more at least, for calling an API.
 
-        Refreshes when it must. Raises SessionEnded when the session has ended or ends by this,
+        Refreshes when it must; while the provider can't, the token at hand serves to its end.
+        Raises SessionEnded when the session has ended or ends by this; after the token's end
         TransportError, ProtocolViolation or TokenRefused when the provider can't refresh now,
         and ConfigurationError when it never gave a refresh token.
         """
@@ -269,7 +262,12 @@ class RelyingParty:
         tokens, left = current.tokens, current.tokens.seconds_left(self.clock())
         if left >= _FRESH_FOR or (left > 0 and tokens.refresh_token is None):
             return tokens.access_token
-        fresh = (await self.refresh(current)).tokens
+        try:
+            fresh = (await self.refresh(current)).tokens
+        except (TransportError, ProtocolViolation, TokenRefused):
+            if tokens.seconds_left(self.clock()) <= 0:
+                raise
+            fresh = None
         return tokens.access_token if fresh is None else fresh.access_token
 
     async def refresh(self, session: LoginSession) -> LoginSession:
@@ -299,6 +297,7 @@ class RelyingParty:
         await self._refresher.close()
         await self._endings.close()
         await self._tidying.close()
+        await self._revoker.close()
         await self.bus.close()
         await self.sessions.close()
         for client in self._setting.given_clients:

@@ -85,6 +85,7 @@ class PendingLogins:
             "browser_secret": pending.browser_secret,
             "max_age": pending.max_age,
             "prompt": pending.prompt,
+            "acr_values": pending.acr_values,
         }
         sealed = _seal(self._sealer, record, purpose="login", context=_digest(state))
         # The time in front is only for finding the oldest; nothing is judged by it.

@@ -8,9 +8,7 @@ Source: RFC 6749, section 6; RFC 9700, section 4.14 (rotation); Core 1.0, sectio
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -26,19 +24,20 @@ from clefstorm.errors import (
     TransportError,
 )
 from clefstorm.protocol.identity import Identity
+from clefstorm.protocol.token_endpoint import Tokens
+from clefstorm.relying_party.endings import REFUSED_REFRESH
+from clefstorm.relying_party.leases import Lease
 from clefstorm.sessions import LoginSession, SessionStore
 
-LEASE = 30.0
-"""Seconds after which a lease whose holder died is free again."""
-_RENEW = LEASE / 3
 _LOOK_AGAIN = 0.05
-_WAIT_AT_MOST = 2 * LEASE
 
 End = Callable[[str, str], Awaitable[bool]]
 
 
 class Refresher:
-    """Refreshes sessions. ``end`` ends one by its key, for a reason."""
+    """Refreshes sessions. ``end`` ends one by its key, for a reason; ``abandon`` is told of
+    one whose fresh tokens nobody will hold.
+    """
 
     def __init__(
         self,
@@ -46,11 +45,13 @@ class Refresher:
         client_of: Callable[[str], AsyncClient],
         end: End,
         *,
+        abandon: Callable[[LoginSession], None],
         clock: Callable[[], float],
     ) -> None:
         self._store = store
         self._client_of = client_of
         self._end = end
+        self._abandon = abandon
         self._clock = clock
         self._running: dict[str, asyncio.Task[LoginSession]] = {}
 
@@ -78,23 +79,19 @@ class Refresher:
             task.exception()  # Looked at, also when everybody who waited has left.
 
     async def _once(self, session: LoginSession) -> LoginSession:
-        name, holder = f"refresh:{session.key}", secrets.token_urlsafe(8)
-        give_up = self._clock() + _WAIT_AT_MOST
+        lease = Lease(self._store, f"refresh:{session.key}", clock=self._clock)
+        give_up = _loop_time() + 2 * Lease.LASTS
         while True:
             current = await self._read(session.key)
             if current.tokens != session.tokens:
                 return current
-            # Looked at first, because putting is a write, and all who wait do it again and again.
-            if await self._store.peek(name) is None and await self._store.put_once(
-                name, value=holder, expires=self._clock() + LEASE
-            ):
+            if await lease.take():
                 break
-            if self._clock() > give_up:
+            if _loop_time() > give_up:
                 raise DeadlineExceeded(
                     "another process did not finish its refresh", code="refresh_deadline"
                 )
             await asyncio.sleep(_LOOK_AGAIN)
-        renewing = asyncio.get_running_loop().create_task(self._renew(name, holder))
         try:
             # Somebody may have finished between our look and our lease.
             current = await self._read(session.key)
@@ -102,17 +99,7 @@ class Refresher:
                 return current
             return await self._call(current)
         finally:
-            renewing.cancel()
-            # Not take(): if our lease ran out it may be another's by now. A store that fails
-            # here must not hide the result; the lease ends by itself.
-            with suppress(StoreUnavailable):
-                await self._store.extend(name, value=holder, expires=self._clock())
-
-    async def _renew(self, name: str, holder: str) -> None:
-        while True:
-            await asyncio.sleep(_RENEW)
-            with suppress(StoreUnavailable):
-                await self._store.extend(name, value=holder, expires=self._clock() + LEASE)
+            await lease.give_back()
 
     async def _read(self, key: str) -> LoginSession:
         session = await self._store.read(key)
@@ -121,15 +108,20 @@ class Refresher:
         return session
 
     async def _call(self, session: LoginSession) -> LoginSession:
-        if session.tokens is None:
+        spent = session.tokens
+        if spent is None:
             raise SessionEnded("the session has no tokens", code="tokens_missing")
         client = self._client_of(session.alias)
         try:
-            tokens = await client.refresh(session.tokens)
+            tokens = await client.refresh(spent)
         except TokenRefused as error:
             if error.error != "invalid_grant":
                 raise
-            await self._end(session.key, "refresh_refused")
+            current = await self._read(session.key)
+            if current.tokens != spent:
+                # We stood still for so long that another took our lease, and was first.
+                return current
+            await self._end(session.key, REFUSED_REFRESH)
             raise SessionEnded(
                 "the provider no longer refreshes this session", code="refresh_refused"
             ) from None
@@ -141,18 +133,44 @@ class Refresher:
             tokens = replace(tokens, id_token=None)
         except ProtocolViolation as error:
             # An id token that speaks of somebody else: Core 12.2 leaves no other end.
-            await self._end(session.key, "refresh_refused")
+            await self._end(session.key, REFUSED_REFRESH)
+            self._abandon(replace(session, tokens=tokens))
             raise SessionEnded(
                 "the refreshed id token is not of this session",
                 code="refreshed_id_token_refused",
                 reason=error.code,
             ) from None
-        tokens = replace(tokens, id_token=tokens.id_token or session.tokens.id_token)
+        tokens = replace(tokens, id_token=_opened(client, tokens.id_token) or spent.id_token)
+        fresh = replace(session, tokens=tokens, claims=identity.claims)
+        try:
+            return await self._save(fresh, spent)
+        except SessionEnded:
+            self._abandon(fresh)
+            raise
+
+    async def _save(self, fresh: LoginSession, spent: Tokens) -> LoginSession:
+        give_up = _loop_time() + Lease.LASTS
         while True:
             try:
-                return await self._store.save(
-                    replace(session, tokens=tokens, claims=identity.claims)
-                )
+                return await self._store.save(fresh)
             except SessionConflict:
-                # The application saved its data meanwhile; our news is the tokens alone.
-                session = await self._read(session.key)
+                # The application saved its data meanwhile; our news is the tokens alone. Or
+                # they are there: by us, in a write that seemed to fail, or who took our lease.
+                current = await self._read(fresh.key)
+                if current.tokens != spent:
+                    return current
+                fresh = replace(current, tokens=fresh.tokens, claims=fresh.claims)
+            except StoreUnavailable as error:
+                # The provider has forgotten the old tokens, so these are worth some patience.
+                if error.code == "store_closed" or _loop_time() > give_up:
+                    raise
+                await asyncio.sleep(_LOOK_AGAIN)
+
+
+def _opened(client: AsyncClient, id_token: str | None) -> str | None:
+    """The id token, judged already, as it was signed: without the encryption that was for us."""
+    return None if id_token is None else client.provider.open_token(id_token)
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()

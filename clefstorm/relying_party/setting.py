@@ -6,7 +6,6 @@ LAW: holds and derives; does nothing by itself.
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,11 +15,13 @@ from clefstorm.errors import ConfigurationError
 from clefstorm.keys import HS256Key, Key
 from clefstorm.registry import DEFAULT, async_connections, unknown_alias
 from clefstorm.relying_party.outcomes import CookieNames, Happening
+from clefstorm.relying_party.telling import Listener, tell
 from clefstorm.sealing import Sealer, secret_file
 
-_log = logging.getLogger("clefstorm.relying_party")
-
 Secret = str | bytes | Sequence[str | bytes] | None
+
+CLOCKS_APART = 60.0
+"""Seconds by which the clocks of our own processes may differ without harm."""
 
 
 class Setting:
@@ -37,7 +38,7 @@ class Setting:
         self._clients = clients
         self.given_clients = tuple((clients or {}).values())
         self.clock = clock
-        self.listeners: list[Callable[[Happening], None]] = []
+        self.listeners: list[Listener] = []
         self.folder = Path(path if path is not None else os.environ.get("CLEFSTORM_HOME", "."))
         self.sealer = Sealer(_secrets(secret, self.folder))
         # The kid says which of the rotated keys signed a state.
@@ -84,18 +85,15 @@ class Setting:
 
     def record(self, event: str, *, alias: str | None = None, **facts: object) -> None:
         """Tell the listeners (the audit log, a live view) what happened; facts are no secrets."""
-        happening = Happening(
-            at=self.clock(),
-            event=event,
-            alias=alias,
-            facts={name: str(value) for name, value in facts.items()},
+        tell(
+            self.listeners,
+            Happening(
+                at=self.clock(),
+                event=event,
+                alias=alias,
+                facts={name: str(value) for name, value in facts.items()},
+            ),
         )
-        for listener in self.listeners:
-            try:
-                listener(happening)
-            except Exception:
-                # Who only watches must not stop a login, or a logout halfway through.
-                _log.exception("a listener failed at %s", event)
 
 
 def _secrets(secret: Secret, folder: Path) -> list[bytes]:

@@ -8,18 +8,22 @@ from __future__ import annotations
 import asyncio
 
 from clefstorm.errors import StoreUnavailable
+from clefstorm.relying_party.revoking import TokenRevoker
 from clefstorm.relying_party.setting import Setting
 from clefstorm.sessions import SessionStore
 
 EVERY = 600.0
 """Seconds between two rounds, at least."""
+TOGETHER = 100
+"""Sessions past their end that are taken out in one step."""
 
 
 class Tidying:
     """Prunes one store."""
 
-    def __init__(self, setting: Setting, store: SessionStore) -> None:
+    def __init__(self, setting: Setting, store: SessionStore, revoker: TokenRevoker) -> None:
         self._setting = setting
+        self._revoker = revoker
         self._store = store
         self._due_at = 0.0
         self._round: asyncio.Task[None] | None = None
@@ -38,6 +42,10 @@ class Tidying:
 
     async def _prune(self) -> None:
         try:
+            # Only for the tokens: what nobody wants to revoke is dropped without being opened.
+            while self._revoker.wanted and (ended := await self._store.take_expired(TOGETHER)):
+                for session in ended:
+                    self._revoker.revoke(session)
             await self._store.prune()
         except StoreUnavailable as error:
             self._setting.record("prune_failed", code=error.code)

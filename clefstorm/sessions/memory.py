@@ -42,15 +42,22 @@ class MemorySessionStore(SessionStore):
         # Keys by (iss, sub) and by (iss, sid); dictionaries serve as ordered sets.
         self._by_sub: dict[tuple[str, str], dict[str, None]] = {}
         self._by_sid: dict[tuple[str, str], dict[str, None]] = {}
-        # (issued, until) by what was revoked; names with (value, expires).
+        # (issued, or the mark, until) by what was revoked; names with (value, expires).
         self._tombstones: dict[tuple[str | None, ...], tuple[float, float]] = {}
+        self._mark = 0
         self._names: dict[str, tuple[str, float]] = {}
 
-    async def create(self, session: LoginSession) -> LoginSession:
+    async def mark(self) -> int:
+        self._now()
+        return self._mark
+
+    async def create(self, session: LoginSession, *, mark: int | None = None) -> LoginSession:
         now = self._now()
         if session.ends_at <= now:
             raise session_expired()
         self._refuse_tombstoned(session, now)
+        if mark is not None:
+            self._refuse_overtaken(session, mark, now)
         if session.key in self._rows:
             raise session_exists()
         self._keep(session)
@@ -101,16 +108,26 @@ class MemorySessionStore(SessionStore):
         )
 
     async def revoke_sub(
-        self, iss: str, sub: str, *, issued: float, reason: str, until: float
+        self, iss: str, sub: str, *, issued: float | None, reason: str, until: float
     ) -> list[LoginSession]:
         check_reason(reason)
         now = self._now()
-        self._bury(("sub", iss, sub), issued, until)
+        if issued is None:
+            self._mark += 1
+            self._bury(("mark", iss, sub), self._mark, until)
+        else:
+            self._bury(("sub", iss, sub), issued, until)
         return self._end(list(self._by_sub.get((iss, sub), {})), now)
 
     async def list_sub(self, iss: str, sub: str) -> list[LoginSession]:
+        return self._listed(self._by_sub.get((iss, sub), {}))
+
+    async def list_sid(self, iss: str, sid: str) -> list[LoginSession]:
+        return self._listed(self._by_sid.get((iss, sid), {}))
+
+    def _listed(self, keys: Iterable[str]) -> list[LoginSession]:
         now = self._now()
-        rows = [self._rows[key] for key in self._by_sub.get((iss, sub), {})]
+        rows = [self._rows[key] for key in keys]
         return _handed_out(row for row in rows if row.session.ends_at > now)
 
     async def put_once(self, name: str, *, expires: float, value: str = "") -> bool:
@@ -119,10 +136,12 @@ class MemorySessionStore(SessionStore):
         self._names[name] = (value, expires)
         return True
 
-    async def extend(self, name: str, *, value: str, expires: float) -> bool:
+    async def extend(
+        self, name: str, *, value: str, expires: float, new_value: str | None = None
+    ) -> bool:
         if self._value(name) != value:
             return False
-        self._names[name] = (value, expires)
+        self._names[name] = (value if new_value is None else new_value, expires)
         return True
 
     async def take(self, name: str) -> str | None:
@@ -132,6 +151,12 @@ class MemorySessionStore(SessionStore):
 
     async def peek(self, name: str) -> str | None:
         return self._value(name)
+
+    async def take_expired(self, most: int) -> list[LoginSession]:
+        now = self._now()
+        ended = [key for key, row in self._rows.items() if row.session.ends_at <= now][:most]
+        rows = [self._drop(key) for key in ended]
+        return _handed_out(row for row in rows if row is not None)
 
     async def prune(self) -> int:
         now = self._now()
@@ -177,6 +202,11 @@ class MemorySessionStore(SessionStore):
             issued, until = self._tombstones.get(what, (-math.inf, -math.inf))
             if session.authenticated < issued and until > now:
                 raise session_tombstoned()
+
+    def _refuse_overtaken(self, session: LoginSession, mark: int, now: float) -> None:
+        later, until = self._tombstones.get(("mark", session.iss, session.sub), (0, -math.inf))
+        if later > mark and until > now:
+            raise session_tombstoned()
 
     def _keep(self, session: LoginSession, record: bytes | None = None) -> None:
         record = record or session.to_record()

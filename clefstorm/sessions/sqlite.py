@@ -28,6 +28,7 @@ from clefstorm.sessions.record import LoginSession
 from clefstorm.sessions.sqlite_file import SQLiteFile, unavailable
 from clefstorm.sessions.sqlite_names import SQLiteNames
 from clefstorm.sessions.sqlite_rows import READ, SQLiteRows
+from clefstorm.sessions.sqlite_tombstones import SQLiteTombstones
 from clefstorm.sessions.sqlite_writer import SQLiteWriter
 from clefstorm.sessions.store import Revocation, SessionStore, check_reason, store_closed
 
@@ -58,7 +59,8 @@ class SQLiteSessionStore(SessionStore):
         self._clock = clock
         self._poll_interval = poll_interval
         self._file = SQLiteFile(path)
-        self._rows = SQLiteRows(sealer, origin=secrets.token_bytes(16))
+        self._tombstones = SQLiteTombstones(sealer)
+        self._rows = SQLiteRows(sealer, self._tombstones, origin=secrets.token_bytes(16))
         self._names = SQLiteNames(sealer)
         self._writer = SQLiteWriter(self._file)
         self._reader: sqlite3.Connection | None = None
@@ -72,9 +74,16 @@ class SQLiteSessionStore(SessionStore):
     def __repr__(self) -> str:
         return f"SQLiteSessionStore({str(self._file.path)!r})"
 
-    async def create(self, session: LoginSession) -> LoginSession:
+    async def mark(self) -> int:
+        reader = await self._open()
+        try:
+            return self._tombstones.mark(reader)
+        except sqlite3.Error as error:
+            raise unavailable(error) from error
+
+    async def create(self, session: LoginSession, *, mark: int | None = None) -> LoginSession:
         now = self._clock()
-        return await self._write(lambda db: self._rows.create(db, session, now))
+        return await self._write(lambda db: self._rows.create(db, session, mark, now))
 
     async def read(self, key: str) -> LoginSession | None:
         reader = self._reader
@@ -116,7 +125,7 @@ class SQLiteSessionStore(SessionStore):
         )
 
     async def revoke_sub(
-        self, iss: str, sub: str, *, issued: float, reason: str, until: float
+        self, iss: str, sub: str, *, issued: float | None, reason: str, until: float
     ) -> list[LoginSession]:
         check_reason(reason)
         now = self._clock()
@@ -131,16 +140,24 @@ class SQLiteSessionStore(SessionStore):
         now = self._clock()
         return await self._write(lambda db: self._rows.list_sub(db, iss, sub, now))
 
+    async def list_sid(self, iss: str, sid: str) -> list[LoginSession]:
+        now = self._clock()
+        return await self._write(lambda db: self._rows.list_sid(db, iss, sid, now))
+
     async def put_once(self, name: str, *, expires: float, value: str = "") -> bool:
         now = self._clock()
         return await self._write(
             lambda db: self._names.put_once(db, name, value=value, expires=expires, now=now)
         )
 
-    async def extend(self, name: str, *, value: str, expires: float) -> bool:
+    async def extend(
+        self, name: str, *, value: str, expires: float, new_value: str | None = None
+    ) -> bool:
         now = self._clock()
         return await self._write(
-            lambda db: self._names.extend(db, name, value=value, expires=expires, now=now)
+            lambda db: self._names.extend(
+                db, name, value=value, expires=expires, new_value=new_value, now=now
+            )
         )
 
     async def take(self, name: str) -> str | None:
@@ -153,6 +170,10 @@ class SQLiteSessionStore(SessionStore):
             return self._names.peek(reader, name, self._clock())
         except sqlite3.Error as error:
             raise unavailable(error) from error
+
+    async def take_expired(self, most: int) -> list[LoginSession]:
+        now = self._clock()
+        return await self._write(lambda db: self._rows.take_expired(db, most, now))
 
     async def prune(self) -> int:
         now = self._clock()

@@ -27,7 +27,7 @@ class SQLiteNames:
     ) -> bool:
         """See SessionStore.put_once."""
         hashed = _hashed(name)
-        sealed = self._sealer.seal(value.encode(), purpose=_PURPOSE, context=hashed.hex())
+        sealed = self._sealed(hashed, value)
         added = db.execute(
             "INSERT INTO names (name, value, expires) VALUES (:name, :value, :expires)"
             " ON CONFLICT (name) DO UPDATE SET value = :value, expires = :expires"
@@ -45,12 +45,23 @@ class SQLiteNames:
         return None if row is None else self._unsealed(hashed, row[0])
 
     def extend(
-        self, db: sqlite3.Connection, name: str, *, value: str, expires: float, now: float
+        self,
+        db: sqlite3.Connection,
+        name: str,
+        *,
+        value: str,
+        expires: float,
+        new_value: str | None,
+        now: float,
     ) -> bool:
         """See SessionStore.extend."""
         if self.peek(db, name, now) != value:
             return False
-        db.execute("UPDATE names SET expires = ? WHERE name = ?", (expires, _hashed(name)))
+        hashed = _hashed(name)
+        db.execute(
+            "UPDATE names SET value = ?, expires = ? WHERE name = ?",
+            (self._sealed(hashed, value if new_value is None else new_value), expires, hashed),
+        )
         return True
 
     def take(self, db: sqlite3.Connection, name: str, now: float) -> str | None:
@@ -58,6 +69,9 @@ class SQLiteNames:
         value = self.peek(db, name, now)
         db.execute("DELETE FROM names WHERE name = ?", (_hashed(name),))
         return value
+
+    def _sealed(self, hashed: bytes, value: str) -> bytes:
+        return self._sealer.seal(value.encode(), purpose=_PURPOSE, context=hashed.hex())
 
     def _unsealed(self, hashed: bytes, sealed: bytes) -> str | None:
         try:

@@ -8,10 +8,7 @@ can stand in for another. In the clear are times, versions, keys and reasons.
 
 from __future__ import annotations
 
-import hmac
-import json
 import logging
-import math
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import replace
@@ -20,13 +17,13 @@ from typing import Any
 from clefstorm.errors import SealBroken
 from clefstorm.sealing import Sealer
 from clefstorm.sessions.record import LoginSession
+from clefstorm.sessions.sqlite_tombstones import SQLiteTombstones
 from clefstorm.sessions.store import (
     Revocation,
     session_conflict,
     session_ended,
     session_exists,
     session_expired,
-    session_tombstoned,
     subject_changed,
 )
 
@@ -38,7 +35,6 @@ REVOCATIONS_KEPT = 3600.0
 
 # A later form of the record gets a purpose of its own.
 _RECORD = "session record 1"
-_INDEX = "session index"
 
 READ = "SELECT record, seen FROM sessions WHERE key = ?"
 
@@ -48,13 +44,11 @@ _log = logging.getLogger("clefstorm.sessions")
 class SQLiteRows:
     """The rows of one store object. ``origin`` marks the revocations that are its own."""
 
-    def __init__(self, sealer: Sealer, *, origin: bytes) -> None:
+    def __init__(self, sealer: Sealer, tombstones: SQLiteTombstones, *, origin: bytes) -> None:
         self._sealer = sealer
+        self._tombstones = tombstones
         self._origin = origin
-        self._index_keys = sealer.derive_all(_INDEX)
-        # Each hash is looked for under every secret that we hold, and written under the newest.
-        self._one = ", ".join("?" * len(self._index_keys))
-        self._three = ", ".join("?" * len(self._index_keys) * 3)
+        self._index, self._each = tombstones.index, tombstones.each
 
     def unsealed(self, key: str, record: bytes, seen: float) -> LoginSession | None:
         """Return the session in a row; None, with a warning, when nobody vouches for it."""
@@ -66,11 +60,13 @@ class SQLiteRows:
             return None
         return LoginSession.from_record(plain, seen=seen)
 
-    def create(self, db: sqlite3.Connection, session: LoginSession, now: float) -> LoginSession:
+    def create(
+        self, db: sqlite3.Connection, session: LoginSession, mark: int | None, now: float
+    ) -> LoginSession:
         """See SessionStore.create."""
         if session.ends_at <= now:
             raise session_expired()
-        self._refuse_tombstoned(db, session, now)
+        self._tombstones.refuse(db, session, mark=mark, now=now)
         added = db.execute(
             "INSERT INTO sessions (subject, sid, version, seen, idle, expires, ends, record, key)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
@@ -93,7 +89,7 @@ class SQLiteRows:
             raise subject_changed()
         if version != session.version:
             raise session_conflict(session, version)
-        self._refuse_tombstoned(db, session, now)
+        self._tombstones.refuse(db, session, mark=None, now=now)
         saved = replace(session, version=version + 1, seen=max(session.seen, seen))
         db.execute(
             "UPDATE sessions SET subject = ?, sid = ?, version = ?, seen = ?, idle = ?,"
@@ -130,11 +126,11 @@ class SQLiteRows:
         now: float,
     ) -> list[LoginSession]:
         """See SessionStore.revoke_sid."""
-        self._bury(db, self._sid_tombstone(iss, sid, sub)[0], math.inf, until)
-        where, names = f"sid IN ({self._one})", self._index("sid", iss, sid)
+        self._tombstones.bury_sid(db, iss, sid, sub, until=until)
+        where, names = f"sid IN ({self._each})", self._index("sid", iss, sid)
         if sub is not None:
             where, names = (
-                f"{where} AND subject IN ({self._one})",
+                f"{where} AND subject IN ({self._each})",
                 names + self._index("sub", iss, sub),
             )
         return self._end(db, where, names, reason, now)
@@ -145,25 +141,45 @@ class SQLiteRows:
         iss: str,
         sub: str,
         *,
-        issued: float,
+        issued: float | None,
         reason: str,
         until: float,
         now: float,
     ) -> list[LoginSession]:
         """See SessionStore.revoke_sub."""
+        self._tombstones.bury_sub(db, iss, sub, issued=issued, until=until)
         names = self._index("sub", iss, sub)
-        self._bury(db, names[0], issued, until)
-        return self._end(db, f"subject IN ({self._one})", names, reason, now)
+        return self._end(db, f"subject IN ({self._each})", names, reason, now)
 
     def list_sub(
         self, db: sqlite3.Connection, iss: str, sub: str, now: float
     ) -> list[LoginSession]:
         """See SessionStore.list_sub."""
         rows = db.execute(
-            f"SELECT key, record, seen FROM sessions WHERE subject IN ({self._one}) AND ends > ?",
+            f"SELECT key, record, seen FROM sessions WHERE subject IN ({self._each}) AND ends > ?",
             (*self._index("sub", iss, sub), now),
         )
         return self._alive(rows, now)
+
+    def list_sid(
+        self, db: sqlite3.Connection, iss: str, sid: str, now: float
+    ) -> list[LoginSession]:
+        """See SessionStore.list_sid."""
+        rows = db.execute(
+            f"SELECT key, record, seen FROM sessions WHERE sid IN ({self._each}) AND ends > ?",
+            (*self._index("sid", iss, sid), now),
+        )
+        return self._alive(rows, now)
+
+    def take_expired(self, db: sqlite3.Connection, most: int, now: float) -> list[LoginSession]:
+        """See SessionStore.take_expired."""
+        rows = db.execute(
+            "DELETE FROM sessions WHERE id IN"
+            " (SELECT id FROM sessions WHERE ends <= ? ORDER BY ends LIMIT ?)"
+            " RETURNING key, record, seen",
+            (now, most),
+        ).fetchall()
+        return [session for row in rows if (session := self.unsealed(*row)) is not None]
 
     @staticmethod
     def prune(db: sqlite3.Connection, now: float) -> tuple[int, bool]:
@@ -211,14 +227,6 @@ class SQLiteRows:
             for sequence, origin, key, reason in rows
         ]
 
-    def _index(self, *parts: str) -> tuple[bytes, ...]:
-        """Return the hashes of a name, one for each secret, newest first."""
-        name = json.dumps(parts).encode("ascii")
-        return tuple(hmac.digest(key, name, "sha256")[:16] for key in self._index_keys)
-
-    def _sid_tombstone(self, iss: str, sid: str, sub: str | None) -> tuple[bytes, ...]:
-        return self._index("sid", iss, sid) if sub is None else self._index("sid", iss, sid, sub)
-
     def _columns(self, session: LoginSession) -> tuple[Any, ...]:
         record = session.to_record()
         return (
@@ -231,28 +239,6 @@ class SQLiteRows:
             session.ends_at,
             self._sealer.seal(record, purpose=_RECORD, context=session.key),
         )
-
-    @staticmethod
-    def _bury(db: sqlite3.Connection, name: bytes, issued: float, until: float) -> None:
-        db.execute(
-            "INSERT INTO tombstones (name, issued, until) VALUES (:name, :issued, :until)"
-            " ON CONFLICT (name) DO UPDATE"
-            " SET issued = max(issued, :issued), until = max(until, :until)",
-            {"name": name, "issued": issued, "until": until},
-        )
-
-    def _refuse_tombstoned(self, db: sqlite3.Connection, session: LoginSession, now: float) -> None:
-        iss, sub, sid = session.iss, session.sub, session.sid
-        names, marks = self._index("sub", iss, sub), self._one
-        if sid is not None:
-            names += self._sid_tombstone(iss, sid, None) + self._sid_tombstone(iss, sid, sub)
-            marks = self._three
-        found = db.execute(
-            f"SELECT 1 FROM tombstones WHERE name IN ({marks}) AND issued > ? AND until > ?",
-            (*names, session.authenticated, now),
-        ).fetchone()
-        if found:
-            raise session_tombstoned()
 
     def _end(
         self,

@@ -38,13 +38,17 @@ class SessionStore(ABC):
     """
 
     @abstractmethod
-    async def create(self, session: LoginSession) -> LoginSession:
-        """Keep a new session.
+    async def mark(self) -> int:
+        """Return where the store is in the order of its logouts: for ``create``, later."""
+
+    @abstractmethod
+    async def create(self, session: LoginSession, *, mark: int | None = None) -> LoginSession:
+        """Keep a new session, of a login that was at work since ``mark`` (None: since just now).
 
         Raises SessionEnded (session_tombstoned) when its (iss, sid) was revoked, or its (iss,
-        sub) by a logout issued strictly later than ``session.authenticated``;
-        (session_expired) when it is past its end; SessionConflict (session_exists) when its
-        key is in use.
+        sub) by a logout issued strictly later than ``session.authenticated``, or by one of
+        unknown issue later than ``mark``; (session_expired) when it is past its end;
+        SessionConflict (session_exists) when its key is in use.
         """
 
     @abstractmethod
@@ -82,16 +86,22 @@ class SessionStore(ABC):
 
     @abstractmethod
     async def revoke_sub(
-        self, iss: str, sub: str, *, issued: float, reason: str, until: float
+        self, iss: str, sub: str, *, issued: float | None, reason: str, until: float
     ) -> list[LoginSession]:
         """End all sessions of a subject, whatever their sid; return them, newest first.
 
-        Before ``until`` none can be created from an id token issued before ``issued``.
+        Before ``until`` none can be created from an id token issued before ``issued``, which is
+        by the provider's clock. None: the provider did not say it, so no clock is believed, and
+        what none can be created from is a ``mark`` of before this call.
         """
 
     @abstractmethod
     async def list_sub(self, iss: str, sub: str) -> list[LoginSession]:
         """Return the subject's sessions that are alive, newest first."""
+
+    @abstractmethod
+    async def list_sid(self, iss: str, sid: str) -> list[LoginSession]:
+        """Return our sessions of the provider's session that are alive, newest first."""
 
     @abstractmethod
     async def put_once(self, name: str, *, expires: float, value: str = "") -> bool:
@@ -102,8 +112,13 @@ class SessionStore(ABC):
         """
 
     @abstractmethod
-    async def extend(self, name: str, *, value: str, expires: float) -> bool:
-        """Let a name expire at another time; False unless it is there with this value."""
+    async def extend(
+        self, name: str, *, value: str, expires: float, new_value: str | None = None
+    ) -> bool:
+        """Let a name expire at another time; False unless it is there with this value.
+
+        ``new_value`` takes the value's place, None leaves it.
+        """
 
     @abstractmethod
     async def take(self, name: str) -> str | None:
@@ -112,6 +127,14 @@ class SessionStore(ABC):
     @abstractmethod
     async def peek(self, name: str) -> str | None:
         """Return a name's value and leave it; None when it is absent or expired."""
+
+    async def take_expired(self, most: int) -> list[LoginSession]:
+        """Remove up to ``most`` sessions that are past their end, and return them.
+
+        Each is returned to one caller over all processes. A store whose entries vanish by
+        themselves has none to give.
+        """
+        return []
 
     @abstractmethod
     async def prune(self) -> int:

@@ -18,6 +18,7 @@ from clefstorm.testing.browser import (
 )
 from clefstorm.testing.clock import Clock, GivenTimeLoop, given_time_io_loop
 from clefstorm.testing.provider import (
+    FAULTS,
     Account,
     Answer,
     Client,
@@ -30,6 +31,7 @@ from clefstorm.testing.provider import (
 )
 
 __all__ = [
+    "FAULTS",
     "Account",
     "Answer",
     "Browser",

@@ -15,7 +15,7 @@ from clefstorm.transport.documents import DocumentCache
 from clefstorm.transport.loop_thread import run_blocking
 from clefstorm.transport.manager import ConnectionManager
 from clefstorm.transport.pod_connection import AsyncPodConnection, PodConnection
-from clefstorm.transport.runner import AsyncRunner
+from clefstorm.transport.runner import AsyncRunner, check_deadline
 
 __all__ = [
     "NO_AUTH",
@@ -30,5 +30,6 @@ __all__ = [
     "ConnectionManager",
     "DocumentCache",
     "PodConnection",
+    "check_deadline",
     "run_blocking",
 ]

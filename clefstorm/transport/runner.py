@@ -7,6 +7,7 @@ sees its result or its error; and no flow is left open, whatever happens.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -31,6 +32,15 @@ from clefstorm.transport.origin import read_url
 from clefstorm.transport.wire import read_timeout
 
 T = TypeVar("T")
+
+
+def check_deadline(deadline: float) -> float:
+    """Return the seconds that a flow may take. Raises ConfigurationError (``deadline_invalid``)."""
+    if not isinstance(deadline, (int, float)) or not 0 < deadline < math.inf:
+        raise ConfigurationError(
+            "deadline is in seconds, more than 0", code="deadline_invalid", got=deadline
+        )
+    return deadline
 
 
 class AsyncRunner:
@@ -109,7 +119,9 @@ class AsyncRunner:
             case MetadataWanted():
                 return await self._documents.metadata(ask.issuer)
             case KeysWanted():
-                return await self._documents.keys(ask.jwks_uri, ask.kid)
+                return await self._documents.keys(
+                    ask.jwks_uri, ask.kid, first_hand=ask.first_hand, instead_of=ask.instead_of
+                )
         raise TypeError(f"a flow can't ask for {type(ask).__name__}")
 
     async def _send(self, request: Request) -> Response:

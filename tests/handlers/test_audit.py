@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
 
-from clefstorm.handlers import login_routes, write_audit_line
+from clefstorm.handlers import AuditJSONFormatter, login_routes, write_audit_line
 from clefstorm.relying_party import Happening, RelyingParty
 
 
@@ -39,6 +40,38 @@ def test_record_carries_the_happening(caplog: pytest.LogCaptureFixture) -> None:
     """A handler that wants JSON finds the whole happening on the log record."""
     line(caplog, sub="alice")
     assert caplog.records[-1].happening.facts == {"sub": "alice"}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "value", ["alice", 'x"\n{"event": "signed_in"}', "\u2028\u202e", "\x1b[31m", "Zo\u00eb"]
+)
+def test_json_lines(caplog: pytest.LogCaptureFixture, value: str) -> None:
+    """Through AuditJSONFormatter a happening is one line of ASCII, and whole when it is read."""
+    line(caplog, sub=value)
+    written = AuditJSONFormatter().format(caplog.records[-1])
+    assert written.isascii()
+    assert written.isprintable()
+    assert json.loads(written) == {
+        "at": "1970-01-01T00:00:01.000Z",
+        "event": "signed_in",
+        "alias": "default",
+        "sub": value,
+    }
+
+
+def test_json_cuts_long_facts(caplog: pytest.LogCaptureFixture) -> None:
+    """A fact of any length takes at most 200 characters and the sign that it was cut."""
+    line(caplog, sub="a" * 5000)
+    assert json.loads(AuditJSONFormatter().format(caplog.records[-1]))["sub"] == "a" * 200 + "…"
+
+
+def test_json_of_other_records(caplog: pytest.LogCaptureFixture) -> None:
+    """A handler of all logs may have the formatter: a record that is no happening is JSON too."""
+    with caplog.at_level(logging.WARNING, "an.application"):
+        logging.getLogger("an.application").warning("two\nlines %s", 1)
+    written = json.loads(AuditJSONFormatter().format(caplog.records[-1]))
+    assert written.pop("at").endswith("Z")
+    assert written == {"level": "WARNING", "logger": "an.application", "message": "two\nlines 1"}
 
 
 def test_routes_attach_it_once(rp: RelyingParty) -> None:

@@ -15,8 +15,9 @@
 
 Members of a client are those of the specifications (OpenID Connect Dynamic Registration 1.0, the
 logout specifications), so ``token_endpoint_auth_method`` or ``id_token_signed_response_alg``
-(RS256, ES256 or Ed25519) may be set too. The provider listens on 127.0.0.1; its issuer says
-localhost, so that it and an application on 127.0.0.1 are two sites, as in life.
+(RS256, ES256 or Ed25519), ``jwks``, ``require_pushed_authorization_requests`` or
+``id_token_encrypted_response_alg`` may be set too. The provider listens on 127.0.0.1; its issuer
+says localhost, so that it and an application on 127.0.0.1 are two sites, as in life.
 
 Signing in takes any account name; ``name`` and ``email`` are made of it. The browser is a
 ``Walker(http_client)`` from parts.walker:
@@ -28,6 +29,11 @@ and on the provider's pages gives the account name and consents, until it arrive
 browser that is signed in and has consented passes without a page. To judge a callback without
 sending it, ``stop_at=redirect_uri`` answers the redirect to it. ``await provider.decline(…)``
 presses Cancel instead: the callback gets error=access_denied, with HTML in its description.
+
+``resources`` maps APIs (RFC 8707) to what it knows of them: ``{"https://api.example.com": {"scope":
+"read write", "accessTokenFormat": "jwt"}}``, or "opaque". A login with the parameter ``resource``
+gets an access token for that API alone, which is none for userinfo. Every client that proves
+itself may introspect.
 
 A refresh token is given for scope offline_access alone, which needs prompt=consent in the
 authorization request (OpenID Connect Core 11); ``sign_in`` presses the consent. Such a token lives
@@ -65,9 +71,19 @@ PATIENCE = 60.0
 class CertifiedProvider:
     """One running provider; ``issuer`` is its address. Its keys and users are its own."""
 
-    def __init__(self, node: str, clients: tuple[dict[str, Any], ...], log: Path) -> None:
+    def __init__(
+        self,
+        node: str,
+        clients: tuple[dict[str, Any], ...],
+        log: Path,
+        resources: dict[str, dict[str, Any]],
+    ) -> None:
         defaults = {"grant_types": ["authorization_code", "refresh_token"]}
-        options = {"host": "localhost", "clients": [{**defaults, **client} for client in clients]}
+        options = {
+            "host": "localhost",
+            "clients": [{**defaults, **client} for client in clients],
+            "resources": resources,
+        }
         self._log = log
         with log.open("wb") as errors:
             # It ends when its standard input does, so it can't outlive us however we die.
@@ -138,9 +154,11 @@ def start_oidc_provider(tmp_path: Path) -> Iterator[StartProvider]:
     node = need("node")
     started: list[CertifiedProvider] = []
 
-    def start(*clients: dict[str, Any]) -> CertifiedProvider:
+    def start(
+        *clients: dict[str, Any], resources: dict[str, dict[str, Any]] | None = None
+    ) -> CertifiedProvider:
         log = tmp_path / f"oidc-provider-{len(started)}.log"
-        started.append(CertifiedProvider(node, clients, log))
+        started.append(CertifiedProvider(node, clients, log, resources or {}))
         return started[-1]
 
     yield start

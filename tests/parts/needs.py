@@ -56,6 +56,11 @@ def _oidc_provider() -> str | None:
     return str(folder) if folder.is_dir() else None
 
 
+def _nginx() -> str | None:
+    """Debian puts it where only root's PATH looks."""
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+
+
 def _pycurl() -> str | None:
     """The extra ``test`` brings it along; there are wheels for the usual platforms only."""
     spec = importlib.util.find_spec("pycurl")
@@ -66,6 +71,7 @@ FINDERS: dict[str, Callable[[], str | None]] = {
     "chromium": _chromium,
     "node": _node,
     "oidc-provider": _oidc_provider,
+    "nginx": _nginx,
     "pycurl": _pycurl,
 }
 

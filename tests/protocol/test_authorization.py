@@ -18,10 +18,12 @@ from clefstorm.protocol.authorization import (
     SILENT_REFUSALS,
     CodeGrant,
     PendingLogin,
+    authorization_parameters,
     build_authorization_url,
     callback_parameter,
     check_callback,
     check_extra_parameters,
+    check_received_at,
 )
 from clefstorm.protocol.metadata import ProviderMetadata
 from clefstorm.protocol.pkce import s256_challenge
@@ -49,7 +51,7 @@ def build(pending: PendingLogin = PENDING, **changes: Any) -> dict[str, str]:
         "state": "a.b.c",
         **changes,
     }
-    url = build_authorization_url(METADATA, pending, **chosen)
+    url = build_authorization_url(METADATA, authorization_parameters(pending, **chosen))
     assert url.startswith("https://id.example/authorize?p=policy&")
     assert "#" not in url
     return parameters_of(url)
@@ -108,7 +110,9 @@ def test_request_of_plain_oauth() -> None:
 def test_endpoint_without_query() -> None:
     """The parameters are the whole query where the endpoint has none."""
     metadata = dataclasses.replace(METADATA, authorization_endpoint="https://id.example/a")
-    url = build_authorization_url(metadata, PENDING, client_id="app", scope=(), state="s")
+    url = build_authorization_url(
+        metadata, authorization_parameters(PENDING, client_id="app", scope=(), state="s")
+    )
     assert url.startswith("https://id.example/a?response_type=code&")
 
 
@@ -403,3 +407,41 @@ def test_only_errors_of_ours(
     assert not [value for name, value in parameters if name == "error" and value]
     sent = [value for name, value in parameters if name == "iss" and value]
     assert sent in ([], [issuer]) or issuer is None
+
+
+A, B = "https://app.example/auth/a/callback", "https://app.example/auth/b/callback"
+ELSEWHERE = "https://other.example/auth/a/callback"
+
+
+@pytest.mark.parametrize(
+    ("received_at", "among"),
+    [
+        pytest.param(None, {A, B}, id="nobody_knows"),
+        pytest.param(A, {A, B}, id="its_own"),
+        pytest.param("https://app.example/a/callback", {A, B}, id="prefix_cut"),
+        pytest.param("https://app.example/callback", {A, B}, id="cut_so_far_that_both_fit"),
+        pytest.param("http://127.0.0.1:8000/auth/a/callback", {A, B}, id="host_kept_by_a_proxy"),
+        pytest.param("https://app.example/quite/other", {A, B}, id="path_made_anew_by_a_proxy"),
+        pytest.param("https://app.example/auth/b/callback", {A}, id="no_other_alias"),
+        pytest.param("https://APP.example/auth/a/callback", {A, ELSEWHERE}, id="host_of_its_own"),
+    ],
+)
+def test_where_an_answer_may_arrive(received_at: str | None, among: set[str]) -> None:
+    """The redirect_uri of the request, as far as a proxy lets us see it (RFC 9700, 4.4.2.2)."""
+    check_received_at(received_at, A, among=among)
+
+
+@pytest.mark.parametrize(
+    ("received_at", "among"),
+    [
+        pytest.param(B, {A, B}, id="path"),
+        pytest.param("https://app.example/b/callback", {A, B}, id="path_cut"),
+        pytest.param("http://127.0.0.1/auth/b/callback", {A, B}, id="host_kept_by_a_proxy"),
+        pytest.param(ELSEWHERE, {A, ELSEWHERE}, id="host"),
+    ],
+)
+def test_where_an_answer_must_not_arrive(received_at: str, among: set[str]) -> None:
+    """An answer at the redirect_uri of another provider is a mix-up (RFC 9700, 4.4.2.2)."""
+    check_received_at(A, A, among=among)
+    with refusal(RequestRefused, "redirect_uri_mismatch"):
+        check_received_at(received_at, A, among=among)

@@ -183,6 +183,7 @@ REFUSED = [
     pytest.param({"sub": None}, {}, "claim_missing", id="sub_missing"),
     pytest.param({"sub": ""}, {}, "claim_type", id="sub_empty"),
     pytest.param({"sub": 248289761001}, {}, "claim_type", id="sub_number"),
+    pytest.param({"sub": "s" * 256}, {}, "sub_too_long", id="sub_too_long"),
     pytest.param({"sid": 1}, {}, "claim_type", id="sid_number"),
     pytest.param({"acr": ["silver"]}, {}, "claim_type", id="acr_list"),
     # RFC 8725, 3.11-3.12: other kinds of JWT

@@ -272,14 +272,42 @@ def test_list_type(name: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("value", ["true", "false", 1, 0, [], {}, None])
-def test_iss_parameter_type(value: object) -> None:
-    """authorization_response_iss_parameter_supported is a boolean (RFC 9207, section 3): a word
-    that might mean true is not taken for false.
+@pytest.mark.parametrize(
+    "name",
+    [
+        "authorization_response_iss_parameter_supported",
+        "require_pushed_authorization_requests",
+    ],
+)
+def test_switch_type(name: str, value: object) -> None:
+    """A switch is a boolean (RFC 9207, section 3; RFC 9126, section 5): a word that might mean
+    true is not taken for false.
     """
-    name = "authorization_response_iss_parameter_supported"
-    assert read({**DOCUMENT, name: False}).authorization_response_iss_parameter_supported is False
+    assert getattr(read({**DOCUMENT, name: False}), name) is False
+    assert getattr(read({**DOCUMENT, name: True}), name) is True
     with refusal(ProtocolViolation, "metadata_type"):
         read({**DOCUMENT, name: value})
+
+
+def test_client_authentication_and_pushed_requests() -> None:
+    """What is said about them is read (RFC 8414, section 2; RFC 9126, section 5)."""
+    silent = read(DOCUMENT)
+    assert silent.token_endpoint_auth_signing_alg_values_supported == ()
+    assert silent.pushed_authorization_request_endpoint is None
+    assert silent.require_pushed_authorization_requests is False
+    said = read(
+        {
+            **DOCUMENT,
+            "token_endpoint_auth_signing_alg_values_supported": ["ES256"],
+            "pushed_authorization_request_endpoint": "https://id.example/par",
+        }
+    )
+    assert said.token_endpoint_auth_signing_alg_values_supported == ("ES256",)
+    assert said.pushed_authorization_request_endpoint == "https://id.example/par"
+    with refusal(ProtocolViolation, "url_unsafe"):
+        read({**DOCUMENT, "pushed_authorization_request_endpoint": "http://id.example/par"})
+    with refusal(ProtocolViolation, "metadata_type"):
+        read({**DOCUMENT, "token_endpoint_auth_signing_alg_values_supported": "ES256"})
 
 
 @pytest.mark.parametrize(

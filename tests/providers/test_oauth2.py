@@ -147,15 +147,19 @@ def test_id_token_is_no_word() -> None:
         pytest.param("", None, id="none_sent"),
         pytest.param("", "", id="without_value"),
         pytest.param("", ISSUER, id="origin"),
-        pytest.param("", f"{ISSUER}/login/oauth", id="of_the_origin"),
+        pytest.param("", f"{ISSUER}/login/oauth", id="above_the_endpoint"),
+        pytest.param("", f"{ISSUER}/login/oauth/", id="above_the_endpoint_with_slash"),
         pytest.param("https://other.example", "https://other.example", id="configured"),
         pytest.param("https://other.example", None, id="configured_none_sent"),
     ],
 )
 def test_iss_accepted(issuer: str, iss: str | None) -> None:
-    """iss is the configured issuer, or without one of the authorization endpoint's origin."""
+    """iss is the configured issuer; without one the authorization endpoint's origin, or more of
+    its address."""
     sent = [] if iss is None else [("iss", iss)]
-    assert callback(make(issuer=issuer), ("code", "c"), *sent).code == "c"
+    endpoint = f"{ISSUER}/login/oauth/authorize"
+    provider = make(issuer=issuer, authorization_endpoint=endpoint)
+    assert callback(provider, ("code", "c"), *sent).code == "c"
 
 
 @pytest.mark.parametrize(
@@ -166,6 +170,9 @@ def test_iss_accepted(issuer: str, iss: str | None) -> None:
         pytest.param("", f"{ISSUER}@evil.example/", id="user_info"),
         pytest.param("", f"{ISSUER}:444/", id="other_port"),
         pytest.param("", "http://id.example/", id="other_scheme"),
+        pytest.param("", "https:", id="only_the_scheme"),
+        pytest.param("", f"{ISSUER}/tenant2", id="other_tenant"),
+        pytest.param("", f"{ISSUER}/auth", id="part_of_a_name"),
         pytest.param("https://other.example", ISSUER, id="not_the_configured"),
         pytest.param("https://other.example", "https://other.example/x", id="below_the_configured"),
     ],

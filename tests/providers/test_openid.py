@@ -97,7 +97,7 @@ def test_sign_in() -> None:
         if not isinstance(ask, MetadataWanted)
     ]
     assert kinds == [f"{ISSUER}/token", "KeysWanted", f"{ISSUER}/userinfo"]
-    assert KeysWanted(f"{ISSUER}/jwks", "k1") in wire.asks
+    assert KeysWanted(f"{ISSUER}/jwks", "k1", first_hand=True) in wire.asks
 
 
 def test_secrets_go_where_they_belong() -> None:

@@ -373,6 +373,48 @@ async def test_a_logout_by_sub_may_come_before_its_session(
         assert await store.create(other)
 
 
+@pytest.mark.parametrize("sid", ["laptop", None], ids=["with_sid", "without_sid"])
+async def test_a_logout_without_a_time_goes_by_the_mark(
+    store: SessionStore, new, clock, sid: str | None
+) -> None:
+    """Where nobody knows when the logout was issued, it refuses what was at work before it came,
+    whatever any clock says, and nothing that began later."""
+    before, until = await store.mark(), clock.now + 60
+    assert await store.create(new(sid=sid), mark=before)
+    assert len(await store.revoke_sub(ISSUER, "ada", issued=None, reason="x", until=until)) == 1
+    after = await store.mark()
+    for authenticated in (clock.now - 50, clock.now, clock.now + 50):
+        late = new(sid=sid, authenticated=authenticated)
+        with pytest.raises(SessionEnded) as caught:
+            await store.create(late, mark=before)
+        assert caught.value.code == "session_tombstoned"
+        assert await store.read(late.key) is None
+        assert await store.create(late, mark=after) == late
+    assert await store.create(new(sid=sid))  # of nobody's login: it began just now
+    for other in (new(sub="eve"), new(iss="https://other.example.com")):
+        assert await store.create(other, mark=before)
+    clock.now = until
+    assert await store.create(new(sid=sid), mark=before)
+
+
+async def test_marks_are_in_order(store: SessionStore, new, clock) -> None:
+    """Each such logout is later than what came before, also after all tombstones are pruned."""
+    marks = [await store.mark()]
+    for sub in ("ada", "eve", "ada"):
+        await store.revoke_sub(ISSUER, sub, issued=None, reason="x", until=clock.now + 60)
+        marks.append(await store.mark())
+    assert marks == sorted(set(marks))
+    with pytest.raises(SessionEnded):
+        await store.create(new(), mark=marks[2])  # the second of ada's holds too
+    assert await store.create(new(sub="eve"), mark=marks[2])
+    clock.now += 60
+    assert await store.prune() == 2
+    assert await store.mark() == marks[-1]
+    await store.revoke_sub(ISSUER, "ada", issued=None, reason="x", until=clock.now + 60)
+    with pytest.raises(SessionEnded):
+        await store.create(new(), mark=marks[-1])
+
+
 async def test_of_several_tombstones_the_strictest_holds(store: SessionStore, new, clock) -> None:
     """A second logout neither shortens nor weakens the first."""
     now = clock.now
@@ -451,6 +493,21 @@ async def test_list_sub_is_newest_first_without_the_dead(store: SessionStore, ne
     assert await store.list_sub(ISSUER, "nobody") == []
 
 
+async def test_list_sid_is_newest_first_without_the_dead(store: SessionStore, new, clock) -> None:
+    """The sessions of one session at the provider: of its issuer alone, and the living ones."""
+    older = await store.create(new(sid="s1"))
+    clock.now += 1
+    newer = await store.create(new(sid="s1"))
+    await store.create(new(sid="s2"))
+    await store.create(new(iss="https://other.example", sid="s1"))
+    assert await store.list_sid(ISSUER, "s1") == [newer, older]
+    await store.revoke(older.key, reason="logout")
+    assert await store.list_sid(ISSUER, "s1") == [newer]
+    clock.now += 10**6
+    assert await store.list_sid(ISSUER, "s1") == []
+    assert await store.list_sid(ISSUER, "nobody's") == []
+
+
 async def test_put_once_has_one_winner(store: SessionStore, clock) -> None:
     """True for exactly one of all callers until it expires, and then again for one."""
     for _ in range(2):
@@ -476,6 +533,24 @@ async def test_extend_is_for_the_holder(store: SessionStore, clock) -> None:
     assert not await store.extend("lease", value="me", expires=clock.now + 10)
     assert await store.put_once("lease", value="you", expires=clock.now + 10)
     assert not await store.extend("lease", value="me", expires=clock.now + 10)
+
+
+async def test_extend_may_change_the_value(store: SessionStore, clock) -> None:
+    """Compare and set: of two who saw the same value one puts its own."""
+    assert await store.put_once("lease", value="dead", expires=clock.now + 10)
+    took = await asyncio.gather(
+        *(
+            store.extend("lease", value="dead", new_value=me, expires=clock.now + 20)
+            for me in ("one", "two")
+        )
+    )
+    assert sorted(took) == [False, True]
+    assert await store.peek("lease") == ("one" if took[0] else "two")
+    clock.now += 15
+    assert await store.peek("lease") is not None
+    value = str(await store.peek("lease"))
+    assert await store.extend("lease", value=value, new_value="", expires=clock.now + 1)
+    assert await store.peek("lease") == ""
 
 
 async def test_a_lease_given_up_is_free(store: SessionStore, clock) -> None:
@@ -508,6 +583,16 @@ async def test_peek_leaves_it(store: SessionStore, clock) -> None:
     assert await store.peek("jti") is None
 
 
+async def test_a_store_whose_entries_vanish_has_no_expired_ones_to_give(
+    store: SessionStore, new, clock
+) -> None:
+    """What take_expired promises is optional: by itself the contract gives none, and takes none."""
+    session = await store.create(new())
+    clock.now = session.ends_at
+    assert await SessionStore.take_expired(store, 10) == []
+    assert await store.take_expired(10) == [session]
+
+
 async def test_prune_drops_what_is_past_its_end(store: SessionStore, new, clock) -> None:
     """The dead are dropped and counted, the living stay."""
     alive = await store.create(new())
@@ -532,6 +617,22 @@ async def test_prune_drops_what_is_past_its_end(store: SessionStore, new, clock)
     assert await store.read(touched.key)
 
 
+async def test_sessions_past_their_end_are_taken_once(store: SessionStore, new, clock) -> None:
+    """Who revokes their tokens gets them whole, each once, some at a time; the living stay."""
+    alive = await store.create(new())
+    short = await store.create(new(expires=clock.now + 100))
+    idle = await store.create(new(idle=100))
+    assert await store.take_expired(10) == []
+    clock.now += 100
+    first, second = await store.take_expired(1), await store.take_expired(10)
+    assert len(first) == 1
+    assert sorted(s.key for s in first + second) == sorted([short.key, idle.key])
+    assert [s for s in first + second if s.key == short.key] == [short]
+    assert await store.take_expired(10) == []
+    assert await store.list_sub(ISSUER, "ada") == [alive]
+    assert await store.prune() == 0
+
+
 async def test_a_key_is_free_after_its_session_was_pruned(store: SessionStore, new, clock) -> None:
     """Only what is gone may be created again."""
     session = await store.create(new())
@@ -550,6 +651,7 @@ async def test_a_closed_store_knows_nothing(store: SessionStore, new, clock) -> 
     await store.close()
     await store.close()
     for attempt in (
+        store.mark(),
         store.create(new()),
         store.read(session.key),
         store.save(session),
@@ -558,11 +660,13 @@ async def test_a_closed_store_knows_nothing(store: SessionStore, new, clock) -> 
         store.revoke_sid(ISSUER, "laptop", reason="x", until=until),
         store.revoke_sub(ISSUER, "ada", issued=clock.now, reason="x", until=until),
         store.list_sub(ISSUER, "ada"),
+        store.list_sid(ISSUER, "laptop"),
         store.put_once("name", expires=until),
         store.extend("name", value="", expires=until),
         store.take("name"),
         store.peek("name"),
         store.prune(),
+        store.take_expired(1),
     ):
         with pytest.raises(StoreUnavailable) as caught:
             await attempt

@@ -379,6 +379,23 @@ def test_a_fork(path: Path, how: str, said: list[str]) -> None:
     assert done.stderr == ""
 
 
+async def test_a_child_uses_no_inherited_store(open_store, new, monkeypatch) -> None:
+    """The same within one process, by its number: each call refuses, and closing leaves the
+    parent's connections open."""
+    store = open_store()
+    session = await store.create(new())
+    with monkeypatch.context() as forked:
+        forked.setattr(os, "getpid", lambda: -1)
+        for attempt in (store.read(session.key), store.peek("x"), store.mark(), store.prune()):
+            with pytest.raises(ConfigurationError) as caught:
+                await attempt
+            assert caught.value.code == "store_forked"
+        with pytest.raises(ConfigurationError):
+            store.start(lambda revocation: None)
+        await store.close()
+    assert await store.read(session.key) == session
+
+
 def test_making_a_store_touches_nothing(path: Path) -> None:
     """Only its first use opens the file, so a store can be made where a module is imported."""
     SQLiteSessionStore(path, sealer=Sealer([SECRET]))

@@ -534,9 +534,85 @@ async def test_errors_of_every_kind_become_ours(open_store, new, monkeypatch) ->
     store = open_store()
     await store.create(new())
     store._reader.close()
+    for attempt in (store.read("x"), store.peek("x"), store.mark()):
+        with pytest.raises(StoreUnavailable) as caught:
+            await attempt
+        assert caught.value.code == "store_error"
+
+
+async def test_a_connection_that_reads_can_not_be_had(open_store, monkeypatch) -> None:
+    """When the file is there for the one connection and not for the other, that is said, too."""
+    store = open_store()
+    connect, refuse = store._file._connect, True
+
+    def connects(wait: float) -> sqlite3.Connection:
+        if refuse and wait < 1:
+            raise sqlite3.OperationalError("no more files may be open")
+        return connect(wait)
+
+    monkeypatch.setattr(store._file, "_connect", connects)
     with pytest.raises(StoreUnavailable) as caught:
         await store.read("x")
     assert caught.value.code == "store_error"
+    refuse = False
+    assert await store.read("x") is None
+
+
+async def test_a_file_that_goes_while_it_is_opened(open_store, path: Path, monkeypatch) -> None:
+    """Removed between the two connections, it is gone, and the second is not left open."""
+    store = open_store()
+    connect = store._file._connect
+    opened: list[sqlite3.Connection] = []
+
+    def connects(wait: float) -> sqlite3.Connection:
+        opened.append(connect(wait))
+        if len(opened) == 2:
+            path.unlink()
+        return opened[-1]
+
+    monkeypatch.setattr(store._file, "_connect", connects)
+    with pytest.raises(StoreUnavailable) as caught:
+        await store.read("x")
+    assert caught.value.code == "store_gone"
+    with pytest.raises(sqlite3.ProgrammingError):
+        opened[1].execute("SELECT 1")
+
+
+async def test_a_file_that_goes_before_it_is_made_private(open_store, monkeypatch) -> None:
+    """Found, and then not there: the path can't be used, and nothing is made in its place."""
+    store = open_store()
+    made = os.open
+
+    def found(file: str | Path, flags: int, *mode: int) -> int:
+        if Path(file) == store._file.path:
+            raise FileExistsError
+        return made(file, flags, *mode)
+
+    monkeypatch.setattr(os, "open", found)
+    with pytest.raises(ConfigurationError) as caught:
+        await store.read("x")
+    assert caught.value.code == "store_path_unusable"
+    assert not store._file.path.exists()
+
+
+async def test_a_store_closed_before_it_has_opened(open_store, monkeypatch) -> None:
+    """Whoever asked first, and is answered only after the close, is told of the close."""
+    store = open_store()
+    run, closed = store._writer.run, asyncio.Event()
+
+    async def late(*args: object, **options: object) -> object:
+        await closed.wait()
+        return None
+
+    monkeypatch.setattr(store._writer, "run", late)
+    reading = asyncio.ensure_future(store.read("x"))
+    await asyncio.sleep(0)
+    monkeypatch.setattr(store._writer, "run", run)
+    await store.close()
+    closed.set()
+    with pytest.raises(StoreUnavailable) as caught:
+        await reading
+    assert caught.value.code == "store_closed"
 
 
 def intercept(monkeypatch: pytest.MonkeyPatch, answer: Callable[..., sqlite3.Cursor]) -> None:

@@ -263,6 +263,52 @@ async def test_no_kid_is_never_unfamiliar() -> None:
     assert len(provider.fetched) == 1
 
 
+async def test_what_the_provider_gave_us_is_always_looked_for() -> None:
+    """After any burst of forged kids, a kid of first hand is fetched for at once, and once."""
+    provider = Provider(keys("old"))
+    cache = provider.cache(burst=2)
+    for number in range(10):
+        await cache.keys(JWKS, f"forged{number}")
+    assert len(provider.fetched) == 3
+    provider.answer = keys("new")
+    assert not (await cache.keys(JWKS, "new")).knows("new")
+    assert (await cache.keys(JWKS, "new", first_hand=True)).knows("new")
+    assert len(provider.fetched) == 4
+    assert not (await cache.keys(JWKS, "never", first_hand=True)).knows("never")
+    assert len(provider.fetched) == 5
+
+
+async def test_keys_instead_of_others() -> None:
+    """Without a kid a set that did not do is replaced by a newer one, as long as tokens last; what
+    another fetch has replaced already costs none."""
+    provider = Provider(keys("old"))
+    cache = provider.cache(burst=2)
+    old = await cache.keys(JWKS, None)
+    assert await cache.keys(JWKS, None) is old
+    new = await cache.keys(JWKS, None, instead_of=old)
+    assert new is not old
+    assert await cache.keys(JWKS, None, instead_of=old) is new
+    assert len(provider.fetched) == 2
+    newest = await cache.keys(JWKS, None, instead_of=new)
+    assert len(provider.fetched) == 3
+    assert await cache.keys(JWKS, None, instead_of=newest) is newest
+    assert len(provider.fetched) == 3
+    assert await cache.keys(JWKS, None, first_hand=True, instead_of=newest) is not newest
+    assert len(provider.fetched) == 4
+
+
+async def test_keys_instead_of_others_that_can_not_be_had() -> None:
+    """Nobody can say that a signature is wrong while newer keys can't be had."""
+    provider = Provider(keys("old"))
+    cache = provider.cache()
+    old = await cache.keys(JWKS, None)
+    provider.answer = Response(status=500)
+    with pytest.raises(DocumentViolation) as failed:
+        await cache.keys(JWKS, None, instead_of=old)
+    assert failed.value.code == "jwks_status"
+    assert await cache.keys(JWKS, None) is old
+
+
 async def test_the_first_fetch_spends_nothing() -> None:
     """The fetch that fills the cache leaves the whole burst, even when the kid is not in it."""
     provider = Provider(keys("a"))

@@ -11,7 +11,7 @@ import asyncio
 import json as json_text
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import TracebackType
@@ -119,6 +119,22 @@ class Browser:
             return await self.post(shown.action, sent, initiator=page, follow=follow)
         url = urlunsplit(urlsplit(shown.action)._replace(query=urlencode(sent)))
         return await self.get(url, initiator=page, follow=follow)
+
+    async def load_frames(self, page: Page | None = None) -> Sequence[Page]:
+        """Load the frames of a page (None: the page in view), as it shows them.
+
+        A frame of another origin gets no cookie and can't set one, as in the strictest of the
+        browsers. Raises ConfigurationError when no page is in view.
+        """
+        page = page or self.page
+        if page is None:
+            raise ConfigurationError("no page is in view", code="no_page")
+        into = {"Sec-Fetch-Dest": "iframe"}
+        requests = [begun("GET", url, page, into) for url in page.frames]
+        return [
+            await self._load(replace(request, cookies_everywhere=False), follow=True)
+            for request in requests
+        ]
 
     async def fetch(
         self,

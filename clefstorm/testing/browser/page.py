@@ -1,6 +1,6 @@
-"""What a browser got: a page, its forms, what can be filled into them.
+"""What a browser got: a page, its frames, its forms, what can be filled into them.
 
-LAW: reads HTML as far as forms need it and runs no script; a field that a person could not fill
+LAW: reads HTML as far as that needs it and runs no script; a field that a person could not fill
 is refused. Source: HTML Standard, section 4.10.21 (form submission).
 """
 
@@ -94,6 +94,14 @@ class Page:
         parser.close()
         return tuple(parser.forms)
 
+    @property
+    def frames(self) -> Sequence[str]:
+        """The full URLs of the page's frames, in its order."""
+        parser = _FrameParser(self.url)
+        parser.feed(self.text)
+        parser.close()
+        return tuple(parser.urls)
+
     def form(self, name: str | None = None) -> Form:
         """Return the form of this name or id, None: the first.
 
@@ -110,6 +118,18 @@ class Page:
             got=", ".join(form.name for form in forms) or "no form",
             url=self.url.partition("?")[0],
         )
+
+
+class _FrameParser(HTMLParser):
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.urls: list[str] = []
+        self._url = url
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        source = dict(attrs).get("src")
+        if tag == "iframe" and source:
+            self.urls.append(urljoin(self._url, source))
 
 
 class _FormParser(HTMLParser):

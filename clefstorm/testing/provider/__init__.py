@@ -1,8 +1,10 @@
 """The embedded OpenID provider; ``python -m clefstorm.testing.provider`` serves one alone.
 
-Arrows: provider → eternaltwin → sign_in, end_session, endpoints, clef, pod, admin → web,
-id_token_hint → authority → token_grants, clef_grants, signing, back_channel, posts → store →
-clients, accounts, faults.
+Arrows: provider → eternaltwin, introspection, pushed → sign_in, end_session, endpoints, clef, pod,
+admin → api_tokens, web, id_token_hint → authority → client_proofs, client_tokens, token_claims →
+token_grants, clef_grants, pushed_requests, signing, back_channel, posts → store → clients,
+accounts; authority → switchboard → faulty_answers, faulty_signatures → faulty_tokens, forgery →
+faulty_json → faults.
 """
 
 from clefstorm.testing.provider.accounts import Account, demo_accounts
@@ -12,8 +14,10 @@ from clefstorm.testing.provider.clients import Client
 from clefstorm.testing.provider.faults import Answer, TokenDraft
 from clefstorm.testing.provider.provider import Provider
 from clefstorm.testing.provider.store import ProviderSession
+from clefstorm.testing.provider.switchboard import FAULTS
 
 __all__ = [
+    "FAULTS",
     "Account",
     "Answer",
     "Client",

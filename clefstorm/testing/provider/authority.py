@@ -8,32 +8,24 @@ Source: OpenID Connect Core 1.0, sections 2, 3.1.3.6 and 12; Back-Channel Logout
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from clefstorm.errors import ConfigurationError
 from clefstorm.keys import Key
-from clefstorm.protocol.jwt import build_jwt
 from clefstorm.testing.provider.accounts import Account, demo_accounts
 from clefstorm.testing.provider.back_channel import BackChannel, Delivery
 from clefstorm.testing.provider.clef_grants import ClefGrants
-from clefstorm.testing.provider.clients import Client
-from clefstorm.testing.provider.faults import (
-    ENDPOINTS,
-    TAMPERED,
-    Answer,
-    FaultTable,
-    Tamper,
-    TokenDraft,
-    tampered,
-)
+from clefstorm.testing.provider.client_proofs import ClientProofs
+from clefstorm.testing.provider.client_tokens import encrypted_for
+from clefstorm.testing.provider.clients import Client, Registration
+from clefstorm.testing.provider.faults import TokenDraft, tampered
 from clefstorm.testing.provider.posts import Posts
+from clefstorm.testing.provider.pushed_requests import PushedRequests
 from clefstorm.testing.provider.signing import SigningKeys
 from clefstorm.testing.provider.store import (
     SESSION_LIFETIME,
@@ -41,10 +33,9 @@ from clefstorm.testing.provider.store import (
     ProviderStore,
     handle_of,
 )
+from clefstorm.testing.provider.switchboard import Switchboard
+from clefstorm.testing.provider.token_claims import id_token_claims, logout_token_claims
 from clefstorm.testing.provider.token_grants import IssuedTokens, TokenGrants
-
-LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
-LOGOUT_TOKEN_LIFETIME = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +50,6 @@ class RequestSeen:
     status: int
     grant_type: str | None = None
     error: str | None = None
-
-
-def _left_half_hash(access_token: str, alg: str) -> str:
-    """Return at_hash (Core 1.0, section 3.1.3.6); Ed25519 hashes with SHA-512."""
-    bits = "512" if alg == "EdDSA" else alg[-3:]
-    digest = hashlib.new(f"sha{bits}", access_token.encode()).digest()
-    return base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode()
 
 
 class Authority:
@@ -83,6 +67,8 @@ class Authority:
         id_token_lifetime: float,
         signing_keys: Sequence[Key],
         ca_certs: str | None,
+        pushed_authorization_requests: bool,
+        require_pushed_authorization_requests: bool,
     ) -> None:
         people = demo_accounts() if users is None else tuple(users)
         self.accounts: dict[str, Account] = {account.username: account for account in people}
@@ -101,11 +87,18 @@ class Authority:
         self.clef = ClefGrants(
             self.store, self.clients, clock=clock, access_token_lifetime=access_token_lifetime
         )
+        self.require_pushed_authorization_requests = require_pushed_authorization_requests
+        self.pushed_authorization_requests = (
+            pushed_authorization_requests or require_pushed_authorization_requests
+        )
+        self.pushed = PushedRequests(clock=clock)
+        self.proofs = ClientProofs(self.clients, clock=clock)
         self.back_channel = BackChannel(clock=clock, ca_certs=ca_certs)
         self.posts = Posts(clock=clock)
         self.requests: deque[RequestSeen] = deque(maxlen=1000)
-        self.tamper: FaultTable[Tamper] = FaultTable(TAMPERED)
-        self.answer_instead: FaultTable[Answer] = FaultTable(ENDPOINTS)
+        self._faults = Switchboard()
+        self.tamper = self._faults.tamper
+        self.answer_instead = self._faults.answer_instead
 
     @property
     def issuer(self) -> str:
@@ -135,13 +128,19 @@ class Authority:
         token_endpoint_auth_method: str | None = None,
         id_token_signed_response_alg: str = "RS256",
         client_name: str | None = None,
+        api_scopes: Sequence[str] = (),
+        access_token_audience: str | None = None,
+        access_token_format: str = "opaque",
+        **registration: Unpack[Registration],
     ) -> Client:
         """Register an application, or register it anew under the same client_id.
 
         ``token_endpoint_auth_method`` None is client_secret_basic, without a secret none.
         ``clef_logout_uri`` is the logout hook of one that speaks Clef, with ``client_id`` as its
-        app id. ``client_name`` is shown on the pages. Raises ConfigurationError for what can't
-        work.
+        app id. ``client_name`` is shown on the pages. ``api_scopes`` are scopes beside OpenID
+        Connect's that it may ask for. ``access_token_audience`` is the API that its access
+        tokens are for; with ``access_token_format`` jwt they are JWTs (RFC 9068). Raises
+        ConfigurationError for what can't work.
         """
         default_method = "none" if client_secret is None else "client_secret_basic"
         client = Client(
@@ -155,6 +154,10 @@ class Authority:
             token_endpoint_auth_method=token_endpoint_auth_method or default_method,
             id_token_signed_response_alg=id_token_signed_response_alg,
             client_name=client_name,
+            api_scopes=_listed(api_scopes),
+            access_token_audience=access_token_audience,
+            access_token_format=access_token_format,
+            **registration,
         )
         self.clients[client_id] = client
         return client
@@ -162,6 +165,17 @@ class Authority:
     def rotate_keys(self, *, forget: bool = False) -> None:
         """Sign with new keys; the old ones stay published unless ``forget``."""
         self.keys.rotate(forget=forget)
+
+    def misbehave(self, fault: str, *, at: str | None = None) -> None:
+        """Switch on a fault that has a name (FAULTS); ``at`` None is its usual place.
+
+        Raises ConfigurationError (``fault_unknown``).
+        """
+        self._faults.switch_on(fault, at=at)
+
+    def behave(self) -> None:
+        """Switch off all faults, hooks and answers that a test has put in."""
+        self._faults.switch_off()
 
     def account(self, username: str) -> Account:
         """Return the account; raises ConfigurationError (``account_unknown``)."""
@@ -230,44 +244,31 @@ class Authority:
 
     async def logout_token(self, client_id: str, *, sub: str, sid: str | None = None) -> str:
         """Return a fresh logout token for a client, signed, and delivered to nobody."""
-        now = self.clock()
-        claims: dict[str, Any] = {
-            "iss": self.issuer,
-            "sub": sub,
-            "aud": client_id,
-            "iat": int(now),
-            "exp": int(now + LOGOUT_TOKEN_LIFETIME),
-            "jti": secrets.token_urlsafe(16),
-            "events": {LOGOUT_EVENT: {}},
-        }
-        if sid is not None:
-            claims["sid"] = sid
-        return await self._sign("logout_token", claims, self.clients[client_id], "logout+jwt")
+        client = self.clients[client_id]
+        claims = logout_token_claims(
+            client_id, issuer=self.issuer, sub=sub, sid=sid, now=self.clock()
+        )
+        signed = await self.sign("logout_token", claims, client, "logout+jwt")
+        return encrypted_for(client, signed, kind="id_token")
 
     async def id_token(self, client: Client, issued: IssuedTokens) -> str:
         """Return the id token that goes with these tokens."""
-        now = self.clock()
-        grant = issued.grant
-        claims: dict[str, Any] = {
-            "iss": self.issuer,
-            "sub": self.account(grant.username).sub,
-            "aud": client.client_id,
-            "iat": int(now),
-            "exp": int(now + self.id_token_lifetime),
-            "auth_time": int(grant.auth_time),
-            "sid": grant.sid,
-            "at_hash": _left_half_hash(issued.access_token, client.id_token_signed_response_alg),
-        }
-        if issued.nonce is not None:
-            claims["nonce"] = issued.nonce
-        return await self._sign("id_token", claims, client, "JWT")
+        claims = id_token_claims(
+            client,
+            issued,
+            issuer=self.issuer,
+            sub=self.account(issued.grant.username).sub,
+            now=self.clock(),
+            lifetime=self.id_token_lifetime,
+        )
+        signed = await self.sign("id_token", claims, client, "JWT")
+        return encrypted_for(client, signed, kind="id_token")
 
-    async def _sign(self, name: str, claims: dict[str, Any], client: Client, typ: str) -> str:
+    async def sign(self, name: str, claims: dict[str, Any], client: Client, typ: str) -> str:
+        """Return a token for a client, after the test's hook of this ``name`` has had it."""
         draft = TokenDraft(claims, self.keys.key_for(client), typ)
         draft = await tampered(self.tamper, name, draft)
-        if isinstance(draft, str):
-            return draft
-        return build_jwt(draft.claims, draft.key, typ=draft.typ)
+        return draft if isinstance(draft, str) else draft.sign()
 
     async def _tell(self, ended: Sequence[ProviderSession]) -> Sequence[Delivery]:
         """Send each client its logout tokens, all at once: one a sid, or one for the subject."""

@@ -133,7 +133,7 @@ def read_request(
     return AuthorizationRequest(
         query=query,
         to=to,
-        scope=tuple(value for value in SCOPES if value in asked),
+        scope=tuple(value for value in (*SCOPES, *to.client.api_scopes) if value in asked),
         nonce=_one(parameters, "nonce"),
         code_challenge=challenge,
         prompt=_read_prompt(_one(parameters, "prompt")),

@@ -2,11 +2,12 @@
 
 LAW: only a valid id_token_hint of the user who is signed in here ends a session without a click,
 and only a registered address is gone back to. Source: OpenID Connect RP-Initiated Logout 1.0,
-sections 2 to 4.
+sections 2 to 4; Front-Channel Logout 1.0, section 3.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -14,6 +15,7 @@ from clefstorm.errors import RequestRefused
 from clefstorm.testing.provider.authorization_request import read_parameters
 from clefstorm.testing.provider.clients import Client
 from clefstorm.testing.provider.id_token_hint import Hint, read_hint
+from clefstorm.testing.provider.store import ProviderSession
 from clefstorm.testing.provider.web import PageHandler
 
 
@@ -70,13 +72,38 @@ class LogoutHandler(PageHandler):
     async def end(self, request: LogoutRequest) -> None:
         """End the browser's session, tell the clients, and leave."""
         session = self.session
+        frames: Sequence[str] = ()
         if session is not None:
+            frames = frontchannel_urls(
+                session, self.authority.clients, issuer=self.authority.issuer
+            )
             self.clear_cookie(self.session_cookie)
             await self.authority.end_session(session)
-        if request.return_to is not None:
+        if frames:
+            nonce = self.allow_script(frames=frames)
+            self.show("signing_out.html", frames=frames, nonce=nonce, return_to=request.return_to)
+        elif request.return_to is not None:
             self.redirect(request.return_to, status=303)
         else:
             self.show("signed_out.html", stayed=False)
+
+
+def frontchannel_urls(
+    session: ProviderSession, clients: Mapping[str, Client], *, issuer: str
+) -> Sequence[str]:
+    """Return what the logout page frames: one URL of each client that this session has used.
+
+    Source: Front-Channel Logout 1.0, sections 2 and 3.
+    """
+    urls = []
+    for client_id, sid in session.sids.items():
+        client = clients.get(client_id)
+        if client is not None and client.frontchannel_logout_uri is not None:
+            parts = urlsplit(client.frontchannel_logout_uri)
+            named = urlencode({"iss": issuer, "sid": sid})
+            query = (parts.query, named if client.frontchannel_logout_session_required else "")
+            urls.append(urlunsplit(parts._replace(query="&".join(filter(None, query)))))
+    return tuple(urls)
 
 
 class EndSessionHandler(LogoutHandler):

@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 from clefstorm.errors import RequestRefused
+from clefstorm.jwe import ALGORITHMS, ENCRYPTIONS
+from clefstorm.protocol.client_auth import METHODS
+from clefstorm.protocol.jwt import ASYMMETRIC, HMAC, build_jwt
+from clefstorm.testing.provider.api_tokens import as_the_client_wants
 from clefstorm.testing.provider.authorization_request import PROMPTS, RESPONSE_MODES, SCOPES
-from clefstorm.testing.provider.clients import (
-    AUTH_METHODS,
-    SIGNING_ALGS,
-    Client,
-    authenticate_client,
-)
+from clefstorm.testing.provider.client_tokens import encrypted_for
+from clefstorm.testing.provider.clients import SIGNING_ALGS, Client
 from clefstorm.testing.provider.faults import Answer, tampered
 from clefstorm.testing.provider.token_grants import IssuedTokens
 from clefstorm.testing.provider.web import ProviderHandler
@@ -29,6 +29,14 @@ class DiscoveryHandler(ProviderHandler):
 
     async def get(self) -> None:
         issuer = self.authority.issuer
+        offered = {}
+        if self.authority.pushed_authorization_requests:
+            offered = {
+                "pushed_authorization_request_endpoint": f"{issuer}/par",
+                "require_pushed_authorization_requests": (
+                    self.authority.require_pushed_authorization_requests
+                ),
+            }
         await self.give_json(
             {
                 "issuer": issuer,
@@ -38,14 +46,22 @@ class DiscoveryHandler(ProviderHandler):
                 "jwks_uri": f"{issuer}/jwks",
                 "end_session_endpoint": f"{issuer}/end_session",
                 "revocation_endpoint": f"{issuer}/revoke",
+                "introspection_endpoint": f"{issuer}/introspect",
                 "scopes_supported": list(SCOPES),
                 "response_types_supported": ["code"],
                 "response_modes_supported": list(RESPONSE_MODES),
                 "grant_types_supported": ["authorization_code", "refresh_token"],
                 "subject_types_supported": ["public"],
                 "id_token_signing_alg_values_supported": list(SIGNING_ALGS),
-                "token_endpoint_auth_methods_supported": list(AUTH_METHODS),
-                "revocation_endpoint_auth_methods_supported": list(AUTH_METHODS),
+                "id_token_encryption_alg_values_supported": list(ALGORITHMS),
+                "id_token_encryption_enc_values_supported": list(ENCRYPTIONS),
+                "userinfo_signing_alg_values_supported": list(SIGNING_ALGS),
+                "userinfo_encryption_alg_values_supported": list(ALGORITHMS),
+                "userinfo_encryption_enc_values_supported": list(ENCRYPTIONS),
+                "token_endpoint_auth_methods_supported": list(METHODS),
+                "token_endpoint_auth_signing_alg_values_supported": sorted(ASYMMETRIC | HMAC),
+                "revocation_endpoint_auth_methods_supported": list(METHODS),
+                "introspection_endpoint_auth_methods_supported": list(METHODS),
                 "code_challenge_methods_supported": ["S256"],
                 "prompt_values_supported": list(PROMPTS),
                 "claims_supported": [
@@ -59,6 +75,9 @@ class DiscoveryHandler(ProviderHandler):
                 "authorization_response_iss_parameter_supported": True,
                 "backchannel_logout_supported": True,
                 "backchannel_logout_session_supported": True,
+                "frontchannel_logout_supported": True,
+                "frontchannel_logout_session_supported": True,
+                **offered,
             }
         )
 
@@ -87,11 +106,8 @@ class ClientHandler(ProviderHandler):
 
     def authenticated_client(self, form: dict[str, str]) -> Client:
         """Return the client that calls. Raises RequestRefused."""
-        return authenticate_client(
-            self.authority.clients,
-            authorization=self.request.headers.get("Authorization"),
-            client_id=form.get("client_id"),
-            client_secret=form.get("client_secret"),
+        return self.authority.proofs.check(
+            form, self.request.headers.get("Authorization"), issuer=self.authority.issuer
         )
 
     def refuse(self, refusal: RequestRefused) -> None:
@@ -104,7 +120,8 @@ class ClientHandler(ProviderHandler):
         self.finish({"error": refusal.code, "error_description": refusal.message})
 
 
-def _required(form: dict[str, str], name: str) -> str:
+def required(form: dict[str, str], name: str) -> str:
+    """Return a field that must be there. Raises RequestRefused (``invalid_request``)."""
     if name not in form:
         raise RequestRefused(f"{name} is missing", code="invalid_request")
     return form[name]
@@ -118,9 +135,10 @@ class TokenHandler(ClientHandler):
     async def post(self) -> None:
         try:
             form = self.form()
-            self.grant_type = _required(form, "grant_type")
+            self.grant_type = required(form, "grant_type")
             client = self.authenticated_client(form)
             issued = self._redeem(form, client)
+            issued = await as_the_client_wants(self.authority, client, issued)
         except RequestRefused as refusal:
             self.refuse(refusal)
             return
@@ -138,15 +156,15 @@ class TokenHandler(ClientHandler):
     def _redeem(self, form: dict[str, str], client: Client) -> IssuedTokens:
         if self.grant_type == "authorization_code":
             return self.authority.grants.redeem_code(
-                _required(form, "code"),
+                required(form, "code"),
                 client_id=client.client_id,
-                redirect_uri=_required(form, "redirect_uri"),
-                code_verifier=_required(form, "code_verifier"),
+                redirect_uri=required(form, "redirect_uri"),
+                code_verifier=required(form, "code_verifier"),
             )
         if self.grant_type == "refresh_token":
             scope = form.get("scope")
             return self.authority.grants.redeem_refresh_token(
-                _required(form, "refresh_token"),
+                required(form, "refresh_token"),
                 client_id=client.client_id,
                 scope=None if scope is None else scope.split(),
             )
@@ -162,7 +180,7 @@ class RevokeHandler(ClientHandler):
         try:
             form = self.form()
             client = self.authenticated_client(form)
-            token = _required(form, "token")
+            token = required(form, "token")
             self.authority.grants.revoke_token(token, client_id=client.client_id)
         except RequestRefused as refusal:
             self.refuse(refusal)
@@ -205,4 +223,19 @@ class UserinfoHandler(ClientHandler):
             self.set_header("WWW-Authenticate", challenge)
             return
         grant, scope = granted
-        await self.give_json(self.authority.account(grant.username).claims_for(scope))
+        claims = self.authority.account(grant.username).claims_for(scope)
+        client = self.authority.clients.get(grant.client_id)
+        if client is None or client.userinfo_signed_response_alg is None:
+            await self.give_json(claims)
+        else:
+            await self._answer_signed(claims, client)
+
+    async def _answer_signed(self, claims: dict[str, Any], client: Client) -> None:
+        whole = {**claims, "iss": self.authority.issuer, "aud": client.client_id}
+        done = await tampered(self.authority.tamper, self.endpoint, whole)
+        if isinstance(done, Answer):
+            await self.give(done)
+            return
+        key = self.authority.keys.key_for(client, client.userinfo_signed_response_alg)
+        self.set_header("Content-Type", "application/jwt")
+        self.finish(encrypted_for(client, build_jwt(done, key), kind="userinfo"))

@@ -30,7 +30,9 @@ from clefstorm.testing.provider import (
     end_session,
     endpoints,
     eternaltwin,
+    introspection,
     pod,
+    pushed,
     sign_in,
     web,
 )
@@ -98,8 +100,10 @@ class Provider(Authority):
     epoch seconds. With the folder ``path``, keys, sessions and tokens survive a restart; clients
     are registered anew at each. Lifetimes are seconds. ``signing_keys`` (clefstorm.keys, with a
     kid) are used where no others were kept; what is missing is made. ``ca_certs`` is a file of
-    the CAs that vouch for https clients, None the system's. ``dangerous_listen_anywhere`` lifts
-    the rule of loopback: never on a network where somebody else is.
+    the CAs that vouch for https clients, None the system's. ``pushed_authorization_requests``
+    offers them, ``require_pushed_authorization_requests`` takes nothing else.
+    ``dangerous_listen_anywhere`` lifts the rule of loopback: never on a network where somebody
+    else is.
 
     Raises ConfigurationError: ``not_loopback``, ``provider_file_unreadable``.
     """
@@ -118,6 +122,8 @@ class Provider(Authority):
         id_token_lifetime: float = 3600.0,
         signing_keys: Sequence[Key] = (),
         ca_certs: str | None = None,
+        pushed_authorization_requests: bool = False,
+        require_pushed_authorization_requests: bool = False,
         dangerous_listen_anywhere: bool = False,
     ) -> None:
         self._addresses = _addresses(host, anywhere=dangerous_listen_anywhere)
@@ -134,6 +140,8 @@ class Provider(Authority):
             id_token_lifetime=id_token_lifetime,
             signing_keys=signing_keys,
             ca_certs=ca_certs,
+            pushed_authorization_requests=pushed_authorization_requests,
+            require_pushed_authorization_requests=require_pushed_authorization_requests,
         )
 
     @property
@@ -194,6 +202,8 @@ class Provider(Authority):
             (r"/token", endpoints.TokenHandler),
             (r"/userinfo", endpoints.UserinfoHandler),
             (r"/revoke", endpoints.RevokeHandler),
+            (r"/par", pushed.PushedRequestHandler),
+            (r"/introspect", introspection.IntrospectHandler),
             (r"/authorize", sign_in.AuthorizeHandler),
             (r"/sign-in", sign_in.SignInHandler),
             (r"/agree", sign_in.AgreeHandler),

@@ -8,6 +8,7 @@ Source: OpenID Connect Core 1.0, sections 3.1.2.1 to 3.1.2.6; RFC 9207; RFC 9700
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
@@ -35,20 +36,36 @@ class AuthorizationHandler(PageHandler):
 
     form_action: ClassVar[str] = "/sign-in"
     """Where the forms of the sign-in page go."""
+    _request_uri: str | None = None
 
     async def read(self, query: str) -> AuthorizationRequest | None:
         """Return the request; None after it was refused, to the user or to the client."""
         try:
             parameters = read_parameters(query)
+            # The text that goes round the forms stays the browser's; what was pushed does not show.
+            parameters = self._pushed_parameters(parameters)
             to = read_return_address(parameters, self.authority.clients)
         except RequestRefused as refusal:
             self.refuse(refusal)
             return None
         try:
+            if self._request_uri is None and (
+                self.authority.require_pushed_authorization_requests
+                or to.client.require_pushed_authorization_requests
+            ):
+                raise RequestRefused("requests have to be pushed", code="invalid_request")
             return read_request(query, parameters, to)
         except RequestRefused as refusal:
             await self.answer_error(to, refusal.code, refusal.message)
             return None
+
+    def _pushed_parameters(self, parameters: dict[str, list[str]]) -> dict[str, list[str]]:
+        """Return what was pushed under a request_uri; other parameters as they are."""
+        uris, clients = parameters.get("request_uri", []), parameters.get("client_id", [])
+        if not (self.authority.pushed_authorization_requests and len(uris) == len(clients) == 1):
+            return parameters
+        self._request_uri = uris[0]
+        return read_parameters(self.authority.pushed.open(uris[0], client_id=clients[0]))
 
     async def go_on(
         self,
@@ -105,17 +122,22 @@ class AuthorizationHandler(PageHandler):
 
     async def answer(self, to: ReturnAddress, parameters: dict[str, str]) -> None:
         """Send the browser back to the client with the answer, and say who answers (RFC 9207)."""
+        if self._request_uri is not None:
+            self.authority.pushed.close(self._request_uri)
         if to.state is not None:
             parameters["state"] = to.state
         parameters["iss"] = self.authority.issuer
         done = await tampered(self.authority.tamper, "authorize", parameters)
         if isinstance(done, Answer):
             await self.give(done)
-        elif to.response_mode == "form_post":
-            self.show("form_post.html", to=to, parameters=done, nonce=self.allow_script())
+            return
+        # A fault may want a parameter twice.
+        sent = list(done.items()) if isinstance(done, Mapping) else done
+        if to.response_mode == "form_post":
+            self.show("form_post.html", to=to, parameters=sent, nonce=self.allow_script())
         else:
             parts = urlsplit(to.redirect_uri)
-            query = "&".join(filter(None, (parts.query, urlencode(done))))
+            query = "&".join(filter(None, (parts.query, urlencode(sent))))
             # 303, because the browser may come from a form whose fields go nowhere else.
             self.redirect(urlunsplit(parts._replace(query=query)), status=303)
 

@@ -47,9 +47,12 @@ class SigningKeys:
         if not any(key.alg == alg for key in self._keys):
             self._add(alg)
 
-    def key_for(self, client: Client) -> Key:
-        """Return the key that signs for this client; HS256 is its own secret."""
-        alg = client.id_token_signed_response_alg
+    def key_for(self, client: Client, alg: str | None = None) -> Key:
+        """Return the key that signs for this client; HS256 is its own secret.
+
+        ``alg`` None is that of its id tokens.
+        """
+        alg = alg or client.id_token_signed_response_alg
         if alg == "HS256":
             return HS256Key(client.client_secret or "")
         self.ensure(alg)

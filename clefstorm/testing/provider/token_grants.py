@@ -156,11 +156,22 @@ class TokenGrants:
 
     def grant_of(self, access_token: str) -> tuple[Grant, Sequence[str]] | None:
         """Return what a live access token stands for, and its scope; None for any other."""
+        found = self.token_of(access_token)
+        return None if found is None else (found[0], found[1].scope)
+
+    def token_of(self, access_token: str) -> tuple[Grant, IssuedToken] | None:
+        """Return a live access token as it is remembered, with its grant; None for any other."""
         issued = self._store.access_tokens.get(handle_of(access_token))
         grant = None if issued is None else self._store.grants.get(issued.grant_id)
         if issued is None or grant is None or issued.expires <= self._clock():
             return None
-        return grant, issued.scope
+        return grant, issued
+
+    def rename_token(self, access_token: str, *, to: str) -> None:
+        """Give an access token just issued another text, a signed one."""
+        tokens = self._store.access_tokens
+        tokens[handle_of(to)] = tokens.pop(handle_of(access_token))
+        self._store.save()
 
     def revoke_token(self, token: str, *, client_id: str) -> None:
         """Revoke a token (RFC 7009, section 2.1): a refresh token takes its whole grant along.

@@ -8,14 +8,15 @@ request is logged.
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from tornado.httputil import HTTPServerRequest
+from tornado.iostream import StreamClosedError
 from tornado.web import Application, Finish, HTTPError, RequestHandler
 
 from clefstorm.errors import RequestRefused
@@ -67,18 +68,49 @@ class ProviderHandler(RequestHandler):
             await self.give(answer)
 
     async def give(self, answer: Answer) -> None:
-        """Send a test's answer, or hang until the caller has gone."""
+        """Send a test's answer, or keep the caller waiting until it has gone."""
         if answer.hang:
             await self._gone.wait()
             raise Finish
         self.set_status(answer.status)
-        body = answer.body
-        if isinstance(body, Mapping):
+        if isinstance(answer.body, Mapping):
             self.set_header("Content-Type", "application/json")
-            body = json.dumps(body)
         for name, value in answer.headers.items():
             self.set_header(name, value)
-        self.finish(body)
+        body = answer.content()
+        if answer.endless:
+            await self._give_for_ever(body)
+        elif answer.drip is not None:
+            await self._give_in_drops(body, answer.drip)
+        elif answer.cut:
+            self._give_but_the_end(body)
+        else:
+            self.finish(body)
+
+    async def _give_for_ever(self, body: bytes) -> None:
+        with suppress(StreamClosedError):
+            while not self._gone.is_set():
+                self.write(body)
+                await self.flush()
+        raise Finish
+
+    async def _give_in_drops(self, body: bytes, seconds: float) -> None:
+        self.set_header("Content-Length", len(body))
+        with suppress(StreamClosedError):
+            for place in range(len(body)):
+                self.write(body[place : place + 1])
+                await self.flush()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._gone.wait(), seconds)
+                if self._gone.is_set():
+                    break
+        raise Finish
+
+    def _give_but_the_end(self, body: bytes) -> None:
+        stream = self.detach()
+        head = f"HTTP/1.1 {self.get_status()} Cut\r\nContent-Length: {len(body)}\r\n\r\n"
+        stream.write(head.encode() + body[:-1])
+        stream.close()
 
     async def give_json(self, document: dict[str, Any], *, status: int = 200) -> None:
         """Send a JSON document, after a test's hook has had it."""
@@ -132,10 +164,17 @@ class PageHandler(ProviderHandler):
         password = self.get_body_argument("password", "", strip=False)
         return account if account is not None and account.has_password(password) else None
 
-    def allow_script(self) -> str:
-        """Let this page run one script of its own; return the nonce that marks it."""
+    def allow_script(self, *, frames: Sequence[str] = ()) -> str:
+        """Let this page run one script of its own, and show ``frames`` (URLs).
+
+        Returns the nonce that marks the script.
+        """
         nonce = secrets.token_urlsafe(16)
-        self.set_header("Content-Security-Policy", f"{_POLICY}; script-src 'nonce-{nonce}'")
+        origins = {"{0.scheme}://{0.netloc}".format(urlsplit(url)) for url in frames}
+        policy = f"{_POLICY}; script-src 'nonce-{nonce}'"
+        if origins:
+            policy += f"; frame-src {' '.join(sorted(origins))}"
+        self.set_header("Content-Security-Policy", policy)
         return nonce
 
     def get_instead(self) -> None:

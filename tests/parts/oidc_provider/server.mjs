@@ -10,9 +10,9 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { text } from 'node:stream/consumers';
 
-import Provider from 'oidc-provider';
+import Provider, { errors } from 'oidc-provider';
 
-const { host, clients } = JSON.parse(process.argv[2]);
+const { host, clients, resources } = JSON.parse(process.argv[2]);
 
 const escape = (value) => String(value).replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
 const page = (title, body) => `<!DOCTYPE html><title>${title}</title><h1>${title}</h1>${body}`;
@@ -27,6 +27,8 @@ async function logoutSource(ctx, form) {
   const button = '<button form="op.logoutForm" name="logout" value="yes">Sign out</button>';
   ctx.body = page('Sign out?', form + button);
 }
+
+const encryption = ['RSA-OAEP', 'RSA-OAEP-256', 'ECDH-ES', 'ECDH-ES+A128KW', 'ECDH-ES+A256KW'];
 
 const configuration = {
   clients,
@@ -43,11 +45,25 @@ const configuration = {
     accountId: sub,
     claims: () => ({ sub, name: `${sub} of the tests`, email: `${sub}@example.com`, email_verified: true }),
   }),
+  enabledJWA: { idTokenEncryptionAlgValues: encryption, userinfoEncryptionAlgValues: encryption },
   pkce: { required: () => true },
   rotateRefreshToken: true,
   features: {
     backchannelLogout: { enabled: true },
     devInteractions: { enabled: false },
+    introspection: { enabled: true },
+    encryption: { enabled: true },
+    jwtUserinfo: { enabled: true },
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: () => undefined,
+      // So that an application gets the token it asked for without saying it twice.
+      useGrantedResource: () => true,
+      getResourceServerInfo: (ctx, resource) => {
+        if (!Object.hasOwn(resources, resource)) throw new errors.InvalidTarget();
+        return { audience: resource, ...resources[resource] };
+      },
+    },
     revocation: { enabled: true },
     rpInitiatedLogout: {
       enabled: true,
@@ -70,6 +86,9 @@ async function consent({ grantId, prompt, params, session }) {
     : new provider.Grant({ accountId: session.accountId, clientId: params.client_id });
   grant.addOIDCScope(prompt.details.missingOIDCScope?.join(' ') ?? '');
   grant.addOIDCClaims(prompt.details.missingOIDCClaims ?? []);
+  for (const [resource, scopes] of Object.entries(prompt.details.missingResourceScopes ?? {})) {
+    grant.addResourceScope(resource, scopes.join(' '));
+  }
   return { consent: { grantId: await grant.save() } };
 }
 
