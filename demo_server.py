@@ -348,6 +348,7 @@ PAGES = {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{% block title %}clefstorm demo{% end %}</title>
+<link rel="icon" href="data:,">
 <style>
 :root { color-scheme: light dark; --ink: #1d2433; --soft: #5b6478; --paper: #f5f6fa;
   --card: #fff; --line: #dfe3ec; --key: #3747d6; --key-ink: #fff; --good: #14804a; }
@@ -433,8 +434,8 @@ may still know you: then signing in again takes one tap and no question.</p>
 <input type="hidden" name="next" value="/bye"><button>Sign out here</button></form>
 <form method="post" action="/everywhere">{% module xsrf_form_html() %}
 <button>Sign out everywhere</button></form>
-<a class="button" href="{{ provider }}/admin" target="_blank" rel="noopener">Sign out at the
-provider</a>
+<a class="button" href="{{ provider }}/admin" target="_blank" rel="noopener">To the provider,
+to sign out there</a>
 </div>
 </section>
 <section class="card">
@@ -483,7 +484,7 @@ function show([key, message]) {
     item.append(who, " " + message.text);
   }
   list.append(item);
-  list.scrollTop = list.scrollHeight;
+  list.scrollTop = item.offsetTop - list.offsetTop;  // of a long line its beginning
 }
 async function listen() {
   // One poll for each visible page: a browser opens only six connections to one address.

@@ -2,7 +2,7 @@
 
     HS256Key(secret)                      and HS384, HS512: HMAC under a shared secret
     RS256Key(public_key, private_key)     and PS256Key, ES256Key, EdDSAKey, …: PEM
-    KeyList(first, *others)               rotation: the first that signs signs, all verify
+    KeyList(*keys)                        rotation: the first that signs signs, all verify
     generate_key(alg)                     a new key
 
 LAW: a key is checked and prepared when it is made, so that a wrong one fails at start and not
@@ -130,15 +130,18 @@ class _KeyPair(Key):
         return ConfigurationError(f"{type(self).__name__} {what}", code="key_invalid")
 
     def _load(self, pem: str | bytes, *, private: bool) -> Any:
+        half = "private" if private else "public"
+        advice = "is it PEM, unencrypted?"
         try:
             raw = pem.encode("ascii") if isinstance(pem, str) else pem
             if private:
                 return serialization.load_pem_private_key(raw, password=None)
+            if b"PRIVATE KEY-----" in raw:
+                advice = "it is a private one; give it as private_key="
             return serialization.load_pem_public_key(raw)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             # Not chained: the parser's words may quote what it read.
-            half = "private" if private else "public"
-            raise self._wrong(f"can't read its {half} key: is it PEM, unencrypted?") from None
+            raise self._wrong(f"can't read its {half} key: {advice}") from None
 
     @property
     def can_sign(self) -> bool:
@@ -236,11 +239,17 @@ class EdDSAKey(_KeyPair):
 class KeyList:
     """Keys in rotation, newest first: iteration gives all of them, for whoever verifies.
 
-    ``KeyList(new, old)`` signs with ``new`` and still accepts what ``old`` signed.
+    ``KeyList(new, old)`` signs with ``new`` and still accepts what ``old`` signed. Raises
+    ConfigurationError without a key, and for what is none.
     """
 
-    def __init__(self, first: Key, *others: Key) -> None:
-        self._keys = (first, *others)
+    def __init__(self, *keys: Key) -> None:
+        if not keys or not all(isinstance(key, Key) for key in keys):
+            raise ConfigurationError(
+                "a KeyList holds keys of clefstorm.keys, one or more: KeyList(new, old)",
+                code="key_invalid",
+            )
+        self._keys = keys
 
     def __repr__(self) -> str:
         return f"KeyList({', '.join(map(repr, self._keys))})"

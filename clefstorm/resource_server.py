@@ -12,6 +12,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 
@@ -39,7 +40,9 @@ from clefstorm.transport import AsyncRunner, check_deadline
 MOST_REMEMBERED = 1000
 """Tokens whose introspection is remembered; beyond, the one that was asked longest ago goes."""
 MOST_ASKED = 100
-"""Introspections under way at once; who asks for more is told to come again."""
+"""Introspections under way at once; the others wait for their turn, within their deadline."""
+MOST_WAITING = 1000
+"""Introspections that wait; who asks for more is told to come again."""
 LONGEST_MEMORY = 300.0
 """Seconds; a token that is revoked at the provider lives on here for as long."""
 
@@ -49,6 +52,12 @@ class _Remembered:
     token: AccessToken
     asked: float
     until: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    task: asyncio.Task[AccessToken]
+    asked: float
 
 
 class ResourceServer:
@@ -133,7 +142,9 @@ class ResourceServer:
         self._deadline = check_deadline(deadline)
         self._runner = AsyncRunner(verify=verify_ssl, timeout=timeout, clock=clock)
         self._remembered: OrderedDict[bytes, _Remembered] = OrderedDict()
-        self._asked: dict[bytes, asyncio.Task[AccessToken]] = {}
+        self._asked: dict[bytes, _Question] = {}
+        self._tasks: set[asyncio.Task[AccessToken]] = set()
+        self._places = asyncio.Semaphore(MOST_ASKED)
 
     def __repr__(self) -> str:
         return f"<ResourceServer {self.audience} of {self.issuer}>"
@@ -152,8 +163,8 @@ class ResourceServer:
         """
         try:
             check_bearer(token)
-            if has_jwt_profile(token):
-                return await self._run(self._verified(token))
+            if has_jwt_profile(token, issuer=self.issuer):
+                return await self._run(self._verified(token), deadline=self._deadline)
             return await self._introspected(token)
         except ClefStormError as error:
             self.record_refusal(error)
@@ -173,10 +184,10 @@ class ResourceServer:
     async def close(self) -> None:
         """Close the connections to the provider; what is under way fails with ConnectFailed."""
         await self._runner.close()
-        await asyncio.gather(*self._asked.values(), return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _run(self, flow: Flow[AccessToken]) -> AccessToken:
-        return await self._runner.run(flow, deadline=self._deadline)
+    async def _run(self, flow: Flow[AccessToken], *, deadline: float) -> AccessToken:
+        return await self._runner.run(flow, deadline=deadline)
 
     def _verified(self, token: str) -> Flow[AccessToken]:
         metadata = yield from metadata_of(self.issuer)
@@ -196,7 +207,11 @@ class ResourceServer:
         )
 
     async def _introspected(self, token: str) -> AccessToken:
-        """Ask the provider, once for all who bring the token now, unless it said yes just now."""
+        """Ask the provider, once for all who bring the token now, unless it said yes just now.
+
+        "Now" is the lifetime of a yes: what was asked longer ago may have been answered before a
+        revocation. Each caller gets a value of its own, whose claims it may change.
+        """
         if self._client is None:
             raise ProtocolViolation(
                 "not a JWT access token (RFC 9068); without a client_id nothing is introspected",
@@ -205,20 +220,33 @@ class ResourceServer:
         name = hashlib.sha256(token.encode()).digest()
         known = self._remembered.get(name)
         if known is not None and known.asked <= self.clock() < known.until:
-            return known.token
-        task = self._asked.get(name)
-        if task is None:
-            if len(self._asked) >= MOST_ASKED:
+            return deepcopy(known.token)
+        question = self._asked.get(name)
+        if question is None or not question.asked <= self.clock() < question.asked + self._lifetime:
+            if len(self._tasks) >= MOST_ASKED + MOST_WAITING:
                 raise TransportError("too many tokens to ask about", code="introspection_busy")
             task = asyncio.create_task(self._ask(name, token, self._client))
-            self._asked[name] = task
+            question = self._asked[name] = _Question(task, self.clock())
+            self._tasks.add(task)
             task.add_done_callback(partial(self._answered, name))
         # Whoever is cancelled must not take the answer from the others.
-        return await asyncio.shield(task)
+        return deepcopy(await asyncio.shield(question.task))
 
     async def _ask(self, name: bytes, token: str, client: ClientAuthenticator) -> AccessToken:
-        asked = self.clock()
-        found = await self._run(self._introspection(token, client))
+        now = asyncio.get_running_loop().time
+        ends = now() + self._deadline
+        try:
+            async with asyncio.timeout_at(ends):
+                await self._places.acquire()
+        except TimeoutError:
+            raise TransportError(
+                "too many tokens to ask about before this one", code="introspection_busy"
+            ) from None
+        try:
+            asked = self.clock()
+            found = await self._run(self._introspection(token, client), deadline=ends - now())
+        finally:
+            self._places.release()
         until = min(asked + self._lifetime, float("inf") if found.exp is None else found.exp)
         if until > asked:
             self._remembered[name] = _Remembered(found, asked, until)
@@ -228,7 +256,10 @@ class ResourceServer:
         return found
 
     def _answered(self, name: bytes, task: asyncio.Task[AccessToken]) -> None:
-        del self._asked[name]
+        self._tasks.remove(task)
+        question = self._asked.get(name)
+        if question is not None and question.task is task:
+            del self._asked[name]
         if not task.cancelled():
             task.exception()  # Looked at, also when everybody who waited has left.
 

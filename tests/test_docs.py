@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from clefstorm.errors import ConfigurationError
 from clefstorm.registry import build_client
+from clefstorm.relying_party import RelyingParty
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -33,6 +35,14 @@ def test_a_documented_option_exists(option: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         build_client("default", {**required, option: object(), "no_such_option": 1})
     assert refused.value.evidence["got"] == "no_such_option"
+
+
+def test_the_options_of_a_relying_party_are_documented() -> None:
+    """The reference names each argument of RelyingParty but the tests' own clock."""
+    text = (DOCS / "reference" / "application.rst").read_text()
+    table = text.split("made before the application")[1].split("``on_login(session)``")[0]
+    arguments = set(inspect.signature(RelyingParty).parameters) - {"clock"}
+    assert set(re.findall(r"(?m)^``(\w+)``  ", table)) == arguments
 
 
 THREATS = (DOCS / "explanation" / "threat_model.rst").read_text()

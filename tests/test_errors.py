@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import importlib
 import inspect
+import pickle
 import pkgutil
 import re
 import traceback
@@ -21,6 +23,7 @@ from clefstorm.errors import (
     ConnectFailed,
     DeadlineExceeded,
     HTTPStatusError,
+    LoginDenied,
     ProtocolViolation,
     ProviderError,
     RequestRefused,
@@ -97,6 +100,30 @@ def test_code_and_evidence(kind: type[ClefStormError]) -> None:
     assert str(near).startswith("a sentence [nearer] (")
     assert "got: 3" in str(near)
     assert near.args == ("a sentence",)
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_an_error_comes_back_from_another_process(kind: type[ClefStormError]) -> None:
+    """An error can be pickled and copied, whatever its constructor wants: a worker's reaches us."""
+    error = _make(kind, code="nearer", got=3)
+    error.add_evidence(alias="x")
+    for back in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(back) is kind
+        assert (back.args, vars(back), str(back)) == (error.args, vars(error), str(error))
+
+
+def test_an_applications_own_error_comes_back() -> None:
+    """So does a subclass with a constructor of its own."""
+    back = pickle.loads(pickle.dumps(NotInvited("ann", floor=3)))
+    assert (back.user, back.floor, back.code) == ("ann", 3, "login_denied")
+
+
+class NotInvited(LoginDenied):
+    """An application's own."""
+
+    def __init__(self, user: str, *, floor: int) -> None:
+        super().__init__(f"{user} is not invited")
+        self.user, self.floor = user, floor
 
 
 def test_more_evidence() -> None:

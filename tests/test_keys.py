@@ -244,6 +244,32 @@ def test_a_key_list_signs_with_the_first_that_can_and_gives_all() -> None:
     assert refusal.value.code == "key_cannot_sign"
 
 
+@pytest.mark.parametrize(
+    "members",
+    [
+        pytest.param((), id="none"),
+        pytest.param(("a secret in plain sight",), id="text"),
+        pytest.param((HS256Key("s" * 32), None), id="one_is_none"),
+    ],
+)
+def test_a_key_list_holds_keys(members: tuple[Any, ...]) -> None:
+    """What is no key is refused when the list is made, and never shown."""
+    KeyList(signing_key("HS256"))
+    with pytest.raises(ConfigurationError) as refusal:
+        KeyList(*members)
+    assert refusal.value.code == "key_invalid"
+    assert "sight" not in str(refusal.value)
+
+
+def test_a_private_key_in_the_public_place_is_told() -> None:
+    """A private PEM given as the first argument is sent to the second."""
+    with pytest.raises(ConfigurationError, match="give it as private_key=") as refusal:
+        RS256Key(signing_key("RS256").to_pem())
+    assert "BEGIN" not in str(refusal.value)
+    with pytest.raises(ConfigurationError, match="is it PEM"):
+        RS256Key("text")
+
+
 @pytest.mark.parametrize("alg", ALGORITHMS)
 def test_generate_key_makes_a_new_key_of_its_kind(alg: str) -> None:
     """Each algorithm of ours can be had for tests; RSA ones are tried once, for their price."""

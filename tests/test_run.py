@@ -64,7 +64,8 @@ def test_help(machine: Machine, arguments: tuple[str, ...]) -> None:
     """Alone it tells what there is, and does nothing."""
     ran = machine.run(*arguments)
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert all(f"./run {command} " in ran.stdout for command in ("demo", "test", "lint", "bench"))
+    commands = ("demo", "test", "lint", "coverage", "bench")
+    assert all(f"./run {command} " in ran.stdout for command in commands)
 
 
 def test_unknown_command(machine: Machine) -> None:
@@ -145,3 +146,28 @@ def test_tests_go_on_without_chromium(machine: Machine) -> None:
     assert "tests that need oidc-provider are skipped" in ran.stderr
     assert "tests that need node" not in ran.stderr
     assert machine.calls()[-1] == "python -m pytest -k bus"
+
+
+@pytest.mark.parametrize(
+    ("fails", "status"),
+    [
+        pytest.param("nothing", 0, id="all_is_well"),
+        pytest.param("coverage run", 1, id="a_test_fails"),
+        pytest.param("coverage report", 1, id="too_little_is_reached"),
+        pytest.param("--fail-under=100", 1, id="a_branch_of_the_protocol_is_not"),
+    ],
+)
+def test_coverage(machine: Machine, fails: str, status: int) -> None:
+    """The tests run, the tables are shown in any case, and too little is a failure."""
+    machine.stub(machine.clone / ".venv/bin/python", f'case "$*" in *"{fails}"*) exit 2 ;; esac')
+    (machine.clone / "tests/parts/oidc_provider").mkdir(parents=True)
+    (machine.clone / "tests/parts/oidc_provider/package-lock.json").touch()
+    ran = machine.run("coverage", "-k", "bus")
+    assert ran.returncode == status
+    erase, tests, combine, whole, every_branch = machine.calls()[-5:]
+    assert erase == "python -m coverage erase"
+    assert tests.startswith("python -m coverage run -m pytest ")
+    assert tests.endswith(" -k bus")
+    assert combine.startswith("python -m coverage combine")
+    assert whole == "python -m coverage report"
+    assert "clefstorm/protocol/*,clefstorm/sessions/*" in every_branch

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import clefstorm
+from clefstorm.client import AsyncClient, Client
 from clefstorm.keys import HS256Key
 from clefstorm.registry import build_client
 
@@ -104,6 +105,23 @@ DIFFUSION = [
     call("Session.ping_server"),
     call("Credentials", value=b""),
 ]
+
+
+def test_configure_takes_aliases() -> None:
+    """``configure(**{alias: options})``: its keywords are the aliases, and that is all."""
+    [parameter] = inspect.signature(clefstorm.configure).parameters.values()
+    assert parameter.kind is parameter.VAR_KEYWORD
+
+
+@pytest.mark.parametrize("kind", [AsyncClient, Client])
+def test_users_are_searched_as_before(kind: type[AsyncClient | Client]) -> None:
+    """``client.user.search("text")`` of either client, with its part of the list by name."""
+    client = kind(build_client("default", OPTIONS).provider, verify=True)
+    query, *rest = inspect.signature(client.user.search).parameters.values()
+    assert (query.name, query.default) == ("query", None)
+    assert query.kind is query.POSITIONAL_OR_KEYWORD
+    assert {"offset", "limit"} <= {parameter.name for parameter in rest}
+    assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in rest)
 
 
 def found(path: str) -> Any:

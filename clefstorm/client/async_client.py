@@ -59,13 +59,21 @@ class AsyncClient(OneAlias):
         """
         return await self._run(self.provider.refresh(tokens, clock=self.clock))
 
-    async def identify_refreshed(self, fresh: Tokens, identity: Identity) -> Identity:
+    async def identify_refreshed(
+        self, fresh: Tokens, identity: Identity, *, previous_id_token: str | None = None
+    ) -> Identity:
         """Return the identity as a refresh left it (Core 1.0, section 12.2).
 
+        What ``previous_id_token`` said and the new one leaves out is no longer a claim; None
+        keeps all that isn't said anew.
         Raises ProtocolViolation when the new id token is not of this identity, TransportError
         when the keys to check it can't be had.
         """
-        return await self._run(self.provider.identify_refreshed(fresh, identity, clock=self.clock))
+        return await self._run(
+            self.provider.identify_refreshed(
+                fresh, identity, previous_id_token=previous_id_token, clock=self.clock
+            )
+        )
 
     async def revoke(self, token: str, *, token_type_hint: str | None = None) -> None:
         """Revoke a token of this client at the provider (RFC 7009).

@@ -48,9 +48,15 @@ class Client(OneAlias):
         """Return fresh tokens; their id token, if any, is for ``identify_refreshed`` to judge."""
         return self._run(self.provider.refresh(tokens, clock=self.clock))
 
-    def identify_refreshed(self, fresh: Tokens, identity: Identity) -> Identity:
+    def identify_refreshed(
+        self, fresh: Tokens, identity: Identity, *, previous_id_token: str | None = None
+    ) -> Identity:
         """Return the identity as a refresh left it (Core 1.0, section 12.2)."""
-        return self._run(self.provider.identify_refreshed(fresh, identity, clock=self.clock))
+        return self._run(
+            self.provider.identify_refreshed(
+                fresh, identity, previous_id_token=previous_id_token, clock=self.clock
+            )
+        )
 
     def revoke(self, token: str, *, token_type_hint: str | None = None) -> None:
         """Revoke a token of this client at the provider (RFC 7009)."""

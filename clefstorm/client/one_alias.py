@@ -47,7 +47,8 @@ class OneAlias:
     ) -> None:
         if not isinstance(allow_redirects, bool):
             raise ConfigurationError(
-                "allow_redirects is True or False", code="allow_redirects_invalid"
+                "allow_redirects is True or False (in TOML and in variables true or false)",
+                code="allow_redirects_invalid",
             )
         self.state_keys = _rotation(state_key)
         """The keys that may have signed a state; the first signs. Empty without ``state_key``."""
@@ -81,7 +82,7 @@ def _rotation(state_key: Key | KeyList | None) -> tuple[Key, ...]:
         return ()
     held = tuple(state_key) if isinstance(state_key, KeyList) else (state_key,)
     signing = [key for key in held if isinstance(key, Key) and key.can_sign]
-    if not signing or not all(isinstance(key, Key) for key in held):
+    if not signing:
         raise ConfigurationError(
             "state_key is a key of clefstorm.keys that can sign: a secret, or a private key; or a "
             "KeyList of keys, of which the first that can sign signs",

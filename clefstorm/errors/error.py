@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 _LONGEST_EVIDENCE = 200
 
@@ -22,7 +23,8 @@ class ClefStormError(Exception):
     """The root: ``except ClefStormError`` catches all that clefstorm raises on purpose.
 
     ``code`` is a stable snake_case word for logs and tests. ``evidence`` maps names to short
-    printable texts; whoever raises must put no secret in it.
+    printable texts; whoever raises must put no secret in it. It can be pickled, so that it gets out
+    of another process whole.
     """
 
     default_code = "error"
@@ -39,10 +41,21 @@ class ClefStormError(Exception):
         more = {name: printable(value) for name, value in evidence.items()}
         self.evidence = {**self.evidence, **more}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception's own way calls the constructor, which wants more than args here and there.
+        return _as_it_was, (type(self), self.args), self.__dict__
+
     def __str__(self) -> str:
         facts = ", ".join(f"{name}: {value}" for name, value in self.evidence.items())
         # An application's own text may hold a user's name, and that name a forged line of a log.
         return f"{_one_line(self.message)} [{self.code}]" + (f" ({facts})" if facts else "")
+
+
+def _as_it_was(kind: type[ClefStormError], args: tuple[object, ...]) -> ClefStormError:
+    """The error that was pickled, but for its attributes, which pickle sets."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    return error
 
 
 class ConfigurationError(ClefStormError):

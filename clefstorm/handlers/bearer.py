@@ -8,6 +8,8 @@ credentials).
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import tornado.web
@@ -50,11 +52,13 @@ class BearerMixin(tornado.web.RequestHandler):
     ``current_user`` is then an AccessToken. Every refusal is JSON with the right status and
     WWW-Authenticate; a provider that can't be asked is a 503. An OPTIONS request without a token
     passes, with no user: a browser's CORS preflight has none, and CORS is the application's
-    own. A subclass with a ``prepare`` of its own awaits ``super().prepare()`` first. Answers are
-    ``Cache-Control: no-store`` unless the handler sets another value.
+    own. Whatever ``prepare`` the handler has, and in whichever order its bases stand, it runs
+    after a good token. Answers are ``Cache-Control: no-store`` unless the handler sets another
+    value.
     """
 
     _clefstorm_token: Any = None
+    _clefstorm_judged = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -65,6 +69,10 @@ class BearerMixin(tornado.web.RequestHandler):
                 code="mixins_exclude",
                 handler=cls.__name__,
             )
+        owner = next(one for one in cls.__mro__ if "prepare" in vars(one))
+        if owner is cls or not issubclass(owner, BearerMixin):
+            # Else a prepare that doesn't lead to ours would let everybody in.
+            cls.prepare = _after_the_token(cls, cls.prepare if owner is cls else None)  # type: ignore[method-assign]
 
     def check_xsrf_cookie(self) -> None:
         """Pass: no browser adds a bearer token by itself, so there is nothing to forge."""
@@ -84,10 +92,7 @@ class BearerMixin(tornado.web.RequestHandler):
 
     async def prepare(self) -> None:
         """Judge the token, then run the next class's ``prepare``; a refusal ends the request."""
-        server = resource_server_of(self)
-        if write_audit_line not in server.listeners:
-            server.listeners.append(write_audit_line)
-        self.current_user = await self._judge(server)
+        await self._judge_once()
         following = super().prepare()
         if following is not None:
             await following
@@ -95,6 +100,15 @@ class BearerMixin(tornado.web.RequestHandler):
     def clear(self) -> None:
         super().clear()
         self.set_header("Cache-Control", "no-store")
+
+    async def _judge_once(self) -> None:
+        if self._clefstorm_judged:
+            return
+        server = resource_server_of(self)
+        if write_audit_line not in server.listeners:
+            server.listeners.append(write_audit_line)
+        self.current_user = await self._judge(server)
+        self._clefstorm_judged = True
 
     async def _judge(self, server: ResourceServer) -> AccessToken | None:
         try:
@@ -120,6 +134,18 @@ class BearerMixin(tornado.web.RequestHandler):
             # Not why: a stranger who tries tokens learns nothing from the answer.
             refuse_token(self, 401, "invalid_token", "the access token is not good here")
         raise tornado.web.Finish
+
+
+def _after_the_token(cls: type[BearerMixin], own: Callable[..., Any] | None) -> Any:
+    """Return a ``prepare`` for this class: its own, or None for the one that it inherits."""
+
+    async def prepare(self: BearerMixin) -> None:
+        await self._judge_once()
+        following = super(cls, self).prepare() if own is None else own(self)
+        if following is not None:
+            await following
+
+    return prepare if own is None else functools.wraps(own)(prepare)
 
 
 def refuse_token(

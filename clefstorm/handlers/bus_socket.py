@@ -90,10 +90,6 @@ class BusSocketHandler(Handler, WebSocketHandler):
         refuse_foreign(self.request, secure=self.relying_party.cookies.secure)
         await super().get(*args, **kwargs)
 
-    def check_origin(self, origin: str) -> bool:
-        """True: ``get`` has refused the foreign ones, with a reason."""
-        return True
-
     def open(self, *args: str, **kwargs: str) -> None:
         self.set_nodelay(True)
         self._deadline = asyncio.get_running_loop().call_later(

@@ -134,8 +134,8 @@ class FrontchannelLogoutHandler(Handler):
     """GET with ``iss`` and ``sid``, which a frame of the provider's logout page loads.
 
     Needs no cookie, for browsers keep cookies from frames of other sites: whoever knows the sid
-    is believed. Answers 200 whether there was such a session or not, with an empty page that
-    only a page of the issuer may frame.
+    is believed, where the alias has ``frontchannel_logout``. Answers 200 whether there was such
+    a session or not, with an empty page that only a page of the issuer may frame.
     """
 
     async def get(self) -> None:

@@ -34,6 +34,14 @@ RETRY_AFTER = 5
 _TOO_WEAK = frozenset({"acr_unmet", "auth_time_missing", "auth_time_too_old"})
 """A step-up that the provider did not take: its user may be who they are, and is not let in."""
 
+_OUT_OF_ORDER = frozenset(
+    {
+        *("metadata_status", "jwks_status", "token_answer_status", "pushed_answer_status"),
+        *("userinfo_status", "clef_answer_status", "eternaltwin_status"),
+    }
+)
+"""An answer whose status is neither a success nor a refusal by the rules: nothing was judged."""
+
 _STATUS_OF_CODE = {"body_too_large": 413, "cross_site": 403, "content_type": 415}
 
 
@@ -147,7 +155,21 @@ def _words(error: ClefStormError) -> tuple[int, str, str, str]:
                 "The sign-in service did not ask you again, or not in the way that is needed here.",
                 "Sign out and in again, if you can in the way that was asked for.",
             )
-        case ProtocolViolation() | ProviderError():
+        case ProtocolViolation() if error.code in _OUT_OF_ORDER:
+            return (
+                502,
+                "The sign-in service is out of order",
+                "It answered with an error of its own, so you were not signed in.",
+                _AGAIN,
+            )
+        case ProviderError():
+            return (
+                502,
+                "The sign-in service refused this site",
+                "It did not accept what this site asked of it, so you were not signed in.",
+                "Tell whoever runs this site; the reference below leads to the reason.",
+            )
+        case ProtocolViolation():
             return (
                 502,
                 "The sign-in service gave a wrong answer",

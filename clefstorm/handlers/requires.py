@@ -1,7 +1,7 @@
 """requires: lets a method run only for whoever is permitted, and has signed in well enough.
 
 LAW: judges nothing; the requirement does, against the session or the access token. An answer
-never says which permission was missing; the audit log does.
+names no role and no claim that was missing; the audit log says which kind it was.
 Source: RFC 6750, 3.1; RFC 9470, 3 and 4; OpenID Connect Core 1.0, 3.1.2.1 (acr_values, max_age).
 """
 
@@ -175,26 +175,24 @@ def _session_refused(
     prompt: str | None,
 ) -> bool:
     rp = relying_party_of(handler)
-    client = rp.clients.get(session.alias)
-    provider = None if client is None else client.provider
-    claims, leeway = session.claims, 0.0
-    if isinstance(provider, OpenIDProvider):
-        leeway = provider.leeway
-    else:
+    provider = _openid_provider(rp, session)
+    claims = session.claims
+    if provider is None:
         # What a plain OAuth 2 server's profile says under these names proves nothing.
         claims = {name: value for name, value in claims.items() if name not in _SAID_BY_ID_TOKENS}
+    granted = None if session.tokens is None else session.tokens.scope
     unmet = requirement.unmet(
         claims,
-        scope=_granted(rp, session),
+        scope=(granted or "").split(" "),
         now=rp.clock(),
-        leeway=leeway,
+        leeway=0.0 if provider is None else provider.leeway,
     )
     if unmet is None:
         return False
     rp.record(
         "access_denied", alias=session.alias, code=unmet, session=session.key[:8], sub=session.sub
     )
-    if unmet.helped_by_sign_in and isinstance(provider, OpenIDProvider):
+    if unmet.helped_by_sign_in and provider is not None:
         asked = {"provider": session.alias, "prompt": prompt}
         _ask_to_step_up(handler, requirement, login_path(rp), asked)
     else:
@@ -202,14 +200,13 @@ def _session_refused(
     return True
 
 
-def _granted(rp: RelyingParty, session: LoginSession) -> Collection[str]:
-    """The scope that the provider granted; when it names none, what was asked for (6749, 5.1)."""
-    if session.tokens is None:
-        return ()
-    if session.tokens.scope is not None:
-        return session.tokens.scope.split(" ")
-    client = rp.clients.get(session.alias)
-    return () if client is None else client.provider.scope
+def _openid_provider(rp: RelyingParty, session: LoginSession) -> OpenIDProvider | None:
+    """The provider that proved how the user signed in; None when none did, or it is gone."""
+    try:
+        provider = rp.client_of(session).provider
+    except ConfigurationError:
+        return None
+    return provider if isinstance(provider, OpenIDProvider) else None
 
 
 def _ask_to_step_up(

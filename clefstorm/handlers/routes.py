@@ -6,8 +6,10 @@ others; what a class needs is bound to it here.
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 from clefstorm.errors import ConfigurationError
 from clefstorm.handlers.audit import write_audit_line
@@ -28,6 +30,8 @@ from clefstorm.handlers.script import ScriptHandler
 from clefstorm.handlers.tabs import Tabs
 from clefstorm.handlers.whoami import MeHandler
 from clefstorm.relying_party import RelyingParty
+
+_log = logging.getLogger("clefstorm.handlers")
 
 _HANDLERS: dict[str, type[Handler]] = {
     "login": LoginHandler,
@@ -63,11 +67,14 @@ def login_routes(
     counts who has which open, None makes one that nobody sees. ``bus_access``: who may use the bus
     from another process or from a page, ``async (principal, credentials, handler) -> BusAccess |
     None``; "bus" is mounted only when it is given, within ``bus_limits`` (None: the defaults). Also
-    writes the audit log from now on. Raises ConfigurationError for a prefix that is no path.
+    writes the audit log from now on. May come before ``clefstorm.configure``; logs a warning when
+    there are providers and the redirect_uri of none leads here. Raises ConfigurationError for a
+    prefix that is no path.
     """
     stem = prefix.rstrip("/")
     if stem and not stem.startswith("/"):
         raise ConfigurationError('a prefix is a path such as "/auth"', code="prefix", got=prefix)
+    _look_for_the_callback(rp, f"{stem}/callback")
     bound: dict[str, Any] = {
         "relying_party": rp,
         "poll_hold": poll_hold,
@@ -88,3 +95,14 @@ def login_routes(
         )
         for name, handler in handlers.items()
     ]
+
+
+def _look_for_the_callback(rp: RelyingParty, path: str) -> None:
+    uris = [client.provider.redirect_uri for client in rp.clients.values()]
+    # No error: a proxy may call the path otherwise, or an alias of this prefix come later.
+    if uris and not any(urlsplit(uri).path.endswith(path) for uri in uris):
+        _log.warning(
+            "the callback is mounted at %s, and no redirect_uri leads there: %s",
+            path,
+            ", ".join(uris),
+        )

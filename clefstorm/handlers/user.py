@@ -62,7 +62,11 @@ def login_path(rp: RelyingParty) -> str:
     """
     for client in rp.clients.values():
         return urljoin(urlsplit(client.provider.redirect_uri).path, "login")
-    raise ConfigurationError("no provider is configured", code="login_url_missing")
+    raise ConfigurationError(
+        "no provider is configured: call clefstorm.configure(default={...}) when the application "
+        "starts",
+        code="login_url_missing",
+    )
 
 
 class UserMixin(tornado.web.RequestHandler):

@@ -8,6 +8,7 @@ Source: RFC 9068, 2 and 4; RFC 8693, 4.2 (scope); RFC 7800, 3 (cnf).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from clefstorm.protocol.jwt import (
     audiences_of,
     check_iss,
     check_times,
+    read_jwt_claims_unverified,
     read_jwt_header,
     text_claim,
     typ_of,
@@ -46,11 +48,12 @@ class AccessToken:
     claims: Mapping[str, Any] = field(repr=False)
 
 
-def has_jwt_profile(token: str) -> bool:
+def has_jwt_profile(token: str, *, issuer: str) -> bool:
     """True for a JWT that says it is an access token; False for one that only its issuer can read.
 
-    Raises ProtocolViolation for a JWT that says it is something else (``typ_wrong``), and those
-    of ``read_jwt_header``.
+    Raises ProtocolViolation for a JWT that says it is something else (``typ_wrong``) or another
+    issuer's (``iss_mismatch``): that one is nothing to show to ours. And those of
+    ``read_jwt_header``.
     """
     if token.count(".") != 2:
         return False
@@ -60,8 +63,13 @@ def has_jwt_profile(token: str) -> bool:
         return False  # Dots mean nothing in an opaque token.
     header = read_jwt_header(token)
     typ = typ_of(header)
+    claims: Mapping[str, Any] = {}
     if typ != TYP and typ not in _TYPS_OF_NO_KIND:
         raise _typ_wrong(header)
+    with suppress(ProtocolViolation):
+        claims = read_jwt_claims_unverified(token)
+    if "iss" in claims:
+        check_iss(claims, issuer=issuer)
     return typ == TYP
 
 

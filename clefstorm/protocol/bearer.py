@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from clefstorm.errors import ConfigurationError, RequestRefused
 from clefstorm.protocol.jwt import LONGEST_TOKEN
 
+SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+"""A word of a scope (RFC 6749, section 3.3)."""
+
 _CREDENTIALS = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # b64token of RFC 6750, section 2.1
 _QUOTABLE = re.compile(r"[\x20-\x7e]*")
 

@@ -7,13 +7,13 @@ Source: RFC 6749, section 2.3.1; RFC 7523, section 2.2; OpenID Connect Core 1.0,
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote_plus, urlsplit
 
 from clefstorm.errors import ConfigurationError
 from clefstorm.keys import HS256Key, HS384Key, HS512Key, Key, KeyList
+from clefstorm.protocol.authorization_header import build_basic, is_credential
 from clefstorm.protocol.client_assertion import (
     ASSERTION_TYP,
     ASSERTION_TYPE,
@@ -108,12 +108,20 @@ def client_authentication(
     """Return what authenticates a client by its secret, or names a public one."""
     if method == "client_secret_basic" and client_secret is not None:
         # Both parts are form-encoded first, so that a colon in them is not taken for ours.
-        pair = f"{quote_plus(client_id)}:{quote_plus(client_secret)}"
-        basic = base64.b64encode(pair.encode("ascii")).decode("ascii")
-        return {"Authorization": f"Basic {basic}"}, {}
+        basic = build_basic(quote_plus(client_id), quote_plus(client_secret))
+        return {"Authorization": basic}, {}
     if method == "client_secret_post" and client_secret is not None:
         return {}, {"client_id": client_id, "client_secret": client_secret}
     return {}, {"client_id": client_id}
+
+
+def _check_credential(name: str, value: object) -> None:
+    """A secret read from a file often brings its newline along, and an unset variable is ''."""
+    if not is_credential(value) or value != value.strip():
+        raise ConfigurationError(
+            f"{name} is a text, not empty and with no white space around it",
+            code=f"{name}_invalid",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +142,9 @@ class ClientAuthenticator:
     _signing: Key | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
+        _check_credential("client_id", self.client_id)
+        if self.client_secret is not None:
+            _check_credential("client_secret", self.client_secret)
         key = self.client_key
         if key is not None and not isinstance(key, Key | KeyList):
             raise ConfigurationError(

@@ -12,9 +12,11 @@ import base64
 import binascii
 import hmac
 from collections.abc import Iterator
+from contextlib import suppress
 from enum import IntEnum
 
 from clefstorm.errors import ConfigurationError, ProtocolViolation
+from clefstorm.protocol.strict_json import is_unicode
 
 
 class CredentialsType(IntEnum):
@@ -49,12 +51,13 @@ class Credentials:
             self.type = CredentialsType.PLAIN_PASSWORD
         else:
             self.type = CredentialsType.CUSTOM
-        try:
-            self._value = value.encode("utf-8") if isinstance(value, str) else value
-        except UnicodeEncodeError:
-            raise ConfigurationError(
-                "a password must be Unicode text", code="credentials_invalid"
-            ) from None
+        if isinstance(value, str):
+            if not is_unicode(value):
+                raise ConfigurationError(
+                    "a password must be Unicode text", code="credentials_invalid"
+                )
+            value = value.encode("utf-8")
+        self._value = value
 
     @property
     def password(self) -> str:
@@ -69,11 +72,9 @@ class Credentials:
     @classmethod
     def from_password(cls, password: str) -> Credentials:
         """Read what `password` wrote. Raises ProtocolViolation for anything else."""
-        try:
-            raw = base64.b64decode(password.encode("ascii"), validate=True)
-        except (UnicodeEncodeError, binascii.Error):
-            raise _malformed() from None
-        return cls.from_bytes(raw)
+        with suppress(UnicodeEncodeError, binascii.Error):
+            return cls.from_bytes(base64.b64decode(password.encode("ascii"), validate=True))
+        raise _malformed()  # Not within that block: the exception holds the password.
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Credentials:
@@ -82,14 +83,12 @@ class Credentials:
         while start < len(raw) and raw[start] & 0x80:
             start += 1
         value = raw[start + 1 :]
-        try:
+        with suppress(UnicodeDecodeError):
             found = cls(value.decode("utf-8") if raw[:1] == b"\x01" else value)
-        except UnicodeDecodeError:
-            raise _malformed() from None
-        # There is one way to write a value, so that what was read needs no further check.
-        if bytes(found) != raw:
-            raise _malformed()
-        return found
+            # There is one way to write a value, so that what was read needs no further check.
+            if bytes(found) == raw:
+                return found
+        raise _malformed()
 
     def __iter__(self) -> Iterator[int | bytes]:
         yield int(self.type)

@@ -9,7 +9,6 @@ no error quotes an answer. Source: Eternaltwin's API v1 as its clients speak it.
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Mapping
@@ -19,9 +18,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from clefstorm.errors import ConfigurationError, ProtocolViolation, ProviderError
+from clefstorm.protocol.authorization_header import build_basic, is_bearer_token
 from clefstorm.protocol.exchange import Flow, Request, Response, fetch
 from clefstorm.protocol.identity import LARGEST_PROFILE
-from clefstorm.protocol.strict_json import read_json_object
+from clefstorm.protocol.strict_json import is_unicode, read_json_object
 from clefstorm.protocol.token_endpoint import LARGEST_TOKEN_ANSWER
 
 LONGEST_QUERY = 1000
@@ -33,7 +33,6 @@ LARGEST_LIST = 4 * LARGEST_PROFILE
 
 _LONGEST_TEXT = 255
 _USER_ID = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._~-]{1,255}")
-_TOKEN = re.compile(r"[\x21-\x7e]+")
 _REFUSALS = {401: "invalid_token", 403: "insufficient_scope", 404: "not_found"}
 
 
@@ -81,13 +80,12 @@ class EternaltwinAPI:
         self, members: Mapping[str, str], *, client_id: str, client_secret: str
     ) -> Request:
         """Build a call of the token endpoint."""
-        basic = base64.b64encode(f"{client_id}:{client_secret}".encode()).decode("ascii")
         return Request(
             method="POST",
             url=self.token_endpoint,
             headers={
                 "Accept": "application/json",
-                "Authorization": f"Basic {basic}",
+                "Authorization": build_basic(client_id, client_secret),
                 "Content-Type": "application/json",
             },
             body=json.dumps(members).encode("ascii"),
@@ -119,7 +117,9 @@ class EternaltwinAPI:
         self, query: str | None, *, offset: int, limit: int, access_token: str | None
     ) -> Flow[EternaltwinUserPage]:
         """Ask for the users whose name has ``query`` in it; None asks for all."""
-        if not isinstance(query, str | None) or len(query or "") > LONGEST_QUERY:
+        if query is not None and not (
+            isinstance(query, str) and len(query) <= LONGEST_QUERY and is_unicode(query)
+        ):
             raise ConfigurationError(
                 "what is searched for is a text", code="query_invalid", longest=LONGEST_QUERY
             )
@@ -145,7 +145,7 @@ class EternaltwinAPI:
     def _call(self, path: str, access_token: str | None) -> Flow[Mapping[str, Any]]:
         headers = {"Accept": "application/json"}
         if access_token is not None:
-            if not isinstance(access_token, str) or not _TOKEN.fullmatch(access_token):
+            if not is_bearer_token(access_token):
                 raise ConfigurationError("not an access token", code="access_token_invalid")
             headers["Authorization"] = f"Bearer {access_token}"
         response = yield from fetch(

@@ -7,6 +7,7 @@ Source: RFC 7662, 2 and 4; RFC 9470, 6.2.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from clefstorm.errors import DocumentViolation, ProtocolViolation, ProviderError
@@ -27,6 +28,8 @@ LARGEST_INTROSPECTION = 64 * 1024
 
 # What only an id token has: a provider that calls one active must not make it an access token.
 _OF_ID_TOKENS = frozenset({"at_hash", "c_hash"})
+# Providers that call a refresh token active say what it is under one of two names.
+_OTHER_TYPS = frozenset({"refresh", "offline", "id"})
 
 
 def build_introspection_request(
@@ -52,7 +55,8 @@ def read_introspection(
 
     ``aud_required`` False believes an answer without aud. ``now`` and ``leeway`` in seconds.
     Raises ProtocolViolation for a token that is not good: ``token_inactive``,
-    ``token_type_unsupported``, ``token_is_id_token``, and those of ``check_access_token``.
+    ``token_type_unsupported``, ``token_is_id_token``, ``token_use_wrong``, and those of
+    ``check_access_token``.
     Raises ProviderError (``introspection_refused``) when the provider does not take our
     credentials, and DocumentViolation when its answer can't be used: no word about the token.
     """
@@ -67,6 +71,7 @@ def read_introspection(
         )
     if not _OF_ID_TOKENS.isdisjoint(claims):
         raise ProtocolViolation("an id token is no access token", code="token_is_id_token")
+    _check_use(claims)
     if "iss" in claims:
         check_iss(claims, issuer=issuer)
     if "aud" in claims or aud_required:
@@ -82,6 +87,19 @@ def read_introspection(
         exp=time_claim(claims, "exp", required=False),
         claims=claims,
     )
+
+
+def _check_use(claims: Mapping[str, Any]) -> None:
+    """An active refresh token is no access token, and it lives far longer."""
+    use = text_claim(claims, "token_use", required=False)
+    typ = text_claim(claims, "typ", required=False)
+    if use not in (None, "access_token") or (typ or "").lower() in _OTHER_TYPS:
+        raise ProtocolViolation(
+            "the provider calls it active, but no access token",
+            code="token_use_wrong",
+            expected="access_token",
+            got=use or typ,
+        )
 
 
 def _read_answer(response: Response) -> dict[str, Any]:

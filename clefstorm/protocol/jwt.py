@@ -130,6 +130,17 @@ def read_jwt_claims_unverified(token: str) -> Mapping[str, Any]:
     return read_json_object(read_base64url(_parts(token)[1]))
 
 
+def check_alg(header: Mapping[str, Any], algorithms: frozenset[str]) -> None:
+    """Raise ProtocolViolation (``alg_not_allowed``) unless the header's alg was agreed."""
+    if header["alg"] not in algorithms:
+        raise ProtocolViolation(
+            "the token is signed with an algorithm that was not agreed",
+            code="alg_not_allowed",
+            expected=", ".join(sorted(algorithms)),
+            got=header["alg"],
+        )
+
+
 def verify_jwt(token: str, keys: KeySet, *, algorithms: frozenset[str]) -> Mapping[str, Any]:
     """Check the signature and return the claims, of which nothing has been judged.
 
@@ -139,14 +150,8 @@ def verify_jwt(token: str, keys: KeySet, *, algorithms: frozenset[str]) -> Mappi
     ``signature_invalid``; and base64url or JSON codes for the claims.
     """
     header = read_jwt_header(token)
+    check_alg(header, algorithms)
     alg, kid = header["alg"], header.get("kid")
-    if alg not in algorithms:
-        raise ProtocolViolation(
-            "signed with an algorithm that is not allowed here",
-            code="alg_not_allowed",
-            expected=", ".join(sorted(algorithms)),
-            got=alg,
-        )
     candidates = keys.candidates(alg=alg, kid=kid)
     if not candidates:
         code = "key_unfit" if keys.knows(kid) else "kid_unknown"

@@ -104,7 +104,9 @@ def check_url(url: object, *, name: str) -> str:
     if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)):
         return url
     raise ProtocolViolation(
-        "plain http is for loopback alone",
+        "plain http is for loopback alone"
+        if parts.scheme == "http"
+        else "it must begin with https://",
         code="url_unsafe",
         name=name,
         expected="https",

@@ -11,21 +11,26 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TypedDict
-from urllib.parse import urldefrag, urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from clefstorm.errors import ConfigurationError, ProtocolViolation, ProviderError, URLError
+from clefstorm.protocol.authorization_header import is_credential
 from clefstorm.protocol.exchange import Flow, Request, Response, fetch
 from clefstorm.protocol.metadata import check_url
 from clefstorm.protocol.pod_cookies import PodCookies
 from clefstorm.protocol.pod_page import check_html, read_token
+from clefstorm.protocol.redirects import (
+    MOST_REDIRECTS,
+    REDIRECTS,
+    is_same_origin,
+    redirect_target,
+)
+from clefstorm.protocol.strict_json import is_unicode
 
 SIGN_IN = "users/sign_in"
 SIGN_OUT = "users/sign_out"
 STREAM = "stream"
 """The page that has the token; without a session the pod leads on to its sign-in page."""
-
-MOST_REDIRECTS = 5
-"""Redirects that are followed to one page."""
 
 TOKEN_METHODS = frozenset({"POST", "PUT", "DELETE"})
 """Methods that a pod accepts with its token alone."""
@@ -35,7 +40,6 @@ Fields = Mapping[str, object] | Sequence[tuple[str, object]]
 Data = Fields | str | bytes | None
 """What a call brings: names and values as a form, a text or bytes as they are."""
 
-_REDIRECTS = (301, 302, 303, 307, 308)
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -82,13 +86,8 @@ def check_pod(pod: object) -> str:
 
 def check_credential(value: object, *, name: str) -> str:
     """Return a user name or password; raises ConfigurationError (``<name>_invalid``)."""
-    if isinstance(value, str) and value:
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            pass  # Half of a surrogate pair; that exception would quote the password.
-        else:
-            return value
+    if is_credential(value):
+        return value
     raise ConfigurationError(f"{name} is a text, not empty", code=f"{name}_invalid")
 
 
@@ -106,11 +105,11 @@ def build_call(
     ``path`` is a path of the pod, with or without a slash before it, or a whole URL of the pod;
     ``params`` are added to its query. ``data`` with names is sent as a form, a text or bytes as
     they are, with the Content-Type of ``headers``. Raises URLError (``url_invalid``,
-    ``origin_mismatch``), ConfigurationError (``header_reserved``).
+    ``origin_mismatch``), ConfigurationError (``header_reserved``, ``data_invalid``).
     """
     url = path if "://" in path.partition("?")[0] else f"{pod}/{path.removeprefix('/')}"
     if params:
-        url += ("&" if "?" in url else "?") + urlencode(params, doseq=True)
+        url += ("&" if "?" in url else "?") + _encoded(params)
     try:
         check_url(url, name="path")
     except ProtocolViolation:
@@ -118,7 +117,7 @@ def build_call(
             "a path of the pod, or a whole URL of it, percent-encoded and without a fragment",
             code="url_invalid",
         ) from None
-    if not _is_on(pod, url):
+    if not is_same_origin(pod, url):
         raise URLError("this connection speaks to its pod alone", code="origin_mismatch")
     sent = {name.lower(): value for name, value in (headers or {}).items()}
     if "cookie" in sent:
@@ -129,11 +128,26 @@ def build_call(
     if data is None or isinstance(data, bytes):
         body = data
     elif isinstance(data, str):
+        if not is_unicode(data):
+            raise _unsendable()
         body = data.encode()
     else:
         sent.setdefault("content-type", _FORM)
-        body = urlencode(data, doseq=True).encode("ascii")
+        body = _encoded(data).encode("ascii")
     return Request(method=method, url=url, headers=sent, body=body)
+
+
+def _encoded(fields: Fields) -> str:
+    with suppress(TypeError, ValueError):
+        return urlencode(fields, doseq=True)
+    # Outside of that block: the exception holds the text.
+    raise _unsendable()
+
+
+def _unsendable() -> ConfigurationError:
+    return ConfigurationError(
+        "what is sent are names with values, or a text, of Unicode; or bytes", code="data_invalid"
+    )
 
 
 def call(session: PodSession, request: Request) -> Flow[Response]:
@@ -186,7 +200,7 @@ def sign_out(session: PodSession) -> Flow[None]:
     if not session.cookies:
         return  # The pod has never heard of us.
     answer = yield from _send(session, build_call(session.pod, "GET", SIGN_OUT))
-    if not 200 <= answer.status < 300 and answer.status not in _REDIRECTS:
+    if not 200 <= answer.status < 300 and answer.status not in REDIRECTS:
         raise _status(SIGN_OUT, answer)
 
 
@@ -214,7 +228,7 @@ def _page(session: PodSession, path: str) -> Flow[tuple[str, Response]]:
         answer = yield from _send(session, request)
         if answer.status == 200:
             return url, answer
-        if answer.status not in _REDIRECTS:
+        if answer.status not in REDIRECTS:
             raise _status(path, answer)
         url = _target(session, url, answer)
     raise ProtocolViolation(
@@ -237,29 +251,18 @@ def _target(session: PodSession, url: str, answer: Response) -> str:
 
     Raises ProtocolViolation: ``pod_redirect_invalid``, ``pod_redirect_foreign``.
     """
-    location, target = answer.headers.get("location", ""), ""
-    with suppress(ValueError, ProtocolViolation):
-        target = check_url(urldefrag(urljoin(url, location)).url, name="location")
-    if not location or not target:
+    target = redirect_target(url, answer)
+    if target is None:
         raise ProtocolViolation(
             "the pod redirects, and not to a URL that can be followed", code="pod_redirect_invalid"
         )
-    if not _is_on(session.pod, target):
+    if not is_same_origin(session.pod, target):
         raise ProtocolViolation(
             "the pod redirects to somebody else, to whom nothing of it is sent",
             code="pod_redirect_foreign",
             got=urlsplit(target).hostname,
         )
     return target
-
-
-def _is_on(pod: str, url: str) -> bool:
-    return _origin(pod) == _origin(url)
-
-
-def _origin(url: str) -> tuple[str, str | None, int]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}[parts.scheme]
 
 
 def _is_sign_in(url: str) -> bool:

@@ -71,13 +71,14 @@ class PodCookies:
 
     def _receive(self, url: str, set_cookie: str) -> None:
         pair, *attributes = set_cookie.split(";")
-        name, _, value = (part.strip() for part in pair.partition("="))
+        name, equals, value = (part.strip() for part in pair.partition("="))
         given = {}
         for attribute in attributes:
             word, _, text = attribute.partition("=")
             given[word.strip().lower()] = text.strip()
         if (
-            not _NAME.fullmatch(name)
+            not equals
+            or not _NAME.fullmatch(name)
             or not _VALUE.fullmatch(value)
             or len(name) + len(value) > LARGEST_COOKIE
             or not self._is_ours(given.get("domain", ""))

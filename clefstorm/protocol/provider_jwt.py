@@ -13,7 +13,7 @@ from typing import Any
 from clefstorm.errors import ProtocolViolation
 from clefstorm.protocol.exchange import Flow
 from clefstorm.protocol.jwks import keys_of
-from clefstorm.protocol.jwt import ASYMMETRIC, read_jwt_header, verify_jwt
+from clefstorm.protocol.jwt import ASYMMETRIC, check_alg, read_jwt_header, verify_jwt
 from clefstorm.protocol.metadata import ProviderMetadata
 
 # One scheme under two names (RFC 9864, section 2.2).
@@ -34,17 +34,6 @@ def agreed_algorithms(pinned: Collection[str] | None, metadata: ProviderMetadata
         # Without the list, RS256 is what every provider must have (Core, section 15.1).
         algorithms = ASYMMETRIC.intersection(announced or ("RS256",))
     return algorithms if algorithms.isdisjoint(_ED25519) else algorithms | _ED25519
-
-
-def check_alg(header: Mapping[str, Any], algorithms: frozenset[str]) -> None:
-    """Raise ProtocolViolation (``alg_not_allowed``) unless the header's alg was agreed."""
-    if header["alg"] not in algorithms:
-        raise ProtocolViolation(
-            "the token is signed with an algorithm that was not agreed",
-            code="alg_not_allowed",
-            expected=", ".join(sorted(algorithms)),
-            got=header["alg"],
-        )
 
 
 def verify_provider_jwt(

@@ -7,12 +7,14 @@ Source: OpenID Connect Core 1.0, 2 (acr, auth_time); RFC 6750, 3.1 (scope); RFC 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from clefstorm.errors import ConfigurationError, ProtocolViolation
+from clefstorm.protocol.bearer import SCOPE_TOKEN
 from clefstorm.protocol.id_token import check_auth_time
 from clefstorm.protocol.jwt import time_claim
 
@@ -20,6 +22,7 @@ ClaimPath = str | tuple[str, ...]
 """Where a claim stands: "realm_access.roles", or ("https://example.com/roles",) name by name."""
 
 _SCALARS = (str, bool, int, float)
+_ROLE = re.compile(r"(?s:.+)")
 
 
 class Unmet(StrEnum):
@@ -85,16 +88,18 @@ class Requirement:
         )
         object.__setattr__(self, "roles_claim", read_claim_path(self.roles_claim))
         for name in ("roles", "scopes", "acr"):
-            words = getattr(self, name)
-            if isinstance(words, str) or not all(
-                # Scopes and acr values are sent as words of one text.
-                isinstance(word, str) and word and (name == "roles" or not set(word) & set(" \t\n"))
-                for word in words
+            given = getattr(self, name)
+            # An iterator gives its words once, so they are taken before they are judged.
+            words = None if isinstance(given, str) else tuple(given)
+            # Scopes and acr values are sent as words of one text, in a header too.
+            shape = _ROLE if name == "roles" else SCOPE_TOKEN
+            if words is None or not all(
+                isinstance(word, str) and shape.fullmatch(word) for word in words
             ):
                 raise ConfigurationError(
                     f'{name} is a list of texts, such as {name}=["one"]', code=f"{name}_invalid"
                 )
-            object.__setattr__(self, name, tuple(words))
+            object.__setattr__(self, name, words)
         age = self.max_age
         if age is not None and (isinstance(age, bool) or not isinstance(age, int) or age < 0):
             raise ConfigurationError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from clefstorm.errors import ProtocolViolation
@@ -67,39 +68,47 @@ def _bound_depth(text: str) -> None:
             depth -= 1
 
 
-def _bound_surrogates(value: Any) -> None:
-    """Refuse half of a surrogate pair: such a str can be neither hashed to bytes nor sent."""
+def is_unicode(text: str) -> bool:
+    """Tell whether a text can be sent: half of a surrogate pair has no bytes."""
     try:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError:
-        raise ProtocolViolation(
-            "not strict JSON: half of a surrogate pair", code="json_invalid"
-        ) from None
-
-
-def read_json(raw: bytes | str) -> Any:
-    """Read one JSON value. Raises ProtocolViolation for anything RFC 8259 does not allow."""
-    try:
-        text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
         text.encode("utf-8")
-    except UnicodeError:
-        _refuse("not UTF-8", "json_invalid")
-    # Each bracket opens at most one level, so a short count needs no closer look.
-    if text.count("[") + text.count("{") > DEEPEST:
-        _bound_depth(text)
-    try:
-        value = json.loads(
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+# What Python raises for a text holds it, and a token in it; so each refusal below stands where no
+# exception is being handled, which would be its __context__.
+
+
+def _decode(raw: bytes) -> str:
+    with suppress(UnicodeDecodeError):
+        return raw.decode("utf-8")
+    _refuse("not UTF-8", "json_invalid")
+
+
+def _parse(text: str) -> Any:
+    with suppress(ValueError):
+        return json.loads(
             text,
             parse_constant=_constant,
             parse_float=_float,
             parse_int=_int,
             object_pairs_hook=_object,
         )
-    except ValueError:
-        # The parser's own words quote the text, which may hold a token.
-        raise ProtocolViolation("not strict JSON", code="json_invalid") from None
-    if "\\u" in text:
-        _bound_surrogates(value)
+    _refuse("it can't be read", "json_invalid")
+
+
+def read_json(raw: bytes | str) -> Any:
+    """Read one JSON value. Raises ProtocolViolation for anything RFC 8259 does not allow."""
+    text = _decode(raw) if isinstance(raw, bytes) else raw
+    # Each bracket opens at most one level, so a short count needs no closer look.
+    if text.count("[") + text.count("{") > DEEPEST:
+        _bound_depth(text)
+    value = _parse(text)
+    escaped = json.dumps(value, ensure_ascii=False) if "\\u" in text else ""
+    if not is_unicode(text + escaped):
+        _refuse("half of a surrogate pair", "json_invalid")
     return value
 
 

@@ -7,19 +7,17 @@ never into a URL. Source: RFC 6749, sections 4.1.3, 4.4, 5 and 6; RFC 7636, sect
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from clefstorm.errors import ProtocolViolation, TokenRefused
 from clefstorm.protocol.authorization import CodeGrant
+from clefstorm.protocol.authorization_header import is_bearer_token
 from clefstorm.protocol.exchange import Request, Response
 from clefstorm.protocol.form_request import Authentication, build_form_request
 from clefstorm.protocol.oauth_error import OAuthError, oauth_error_of, read_oauth_error
 from clefstorm.protocol.strict_json import read_json_object
-
-_VSCHAR = re.compile(r"[\x20-\x7e]+")  # RFC 6749, appendix A.12
 
 LARGEST_TOKEN_ANSWER = 256 * 1024
 """Bytes of an answer with tokens: they are kept with the session and read at every request."""
@@ -39,6 +37,24 @@ class Tokens:
     def seconds_left(self, now: float) -> float:
         """Return for how many seconds the access token is good; infinity when nobody said."""
         return math.inf if self.expires_at is None else self.expires_at - now
+
+    def granted(self, scope: Iterable[str]) -> Tokens:
+        """Return the answer to a login that asked for ``scope``.
+
+        All of it was granted when the answer names none (RFC 6749, section 5.1).
+        """
+        return self if self.scope is not None else replace(self, scope=" ".join(scope))
+
+    def renewed_by(self, fresh: Tokens) -> Tokens:
+        """Return the answer to a refresh, with what it left out because it stays as it was.
+
+        That is the refresh token and the scope (RFC 6749, sections 5.1 and 6), and no id token.
+        """
+        return replace(
+            fresh,
+            refresh_token=fresh.refresh_token or self.refresh_token,
+            scope=fresh.scope or self.scope,
+        )
 
     def to_record(self) -> dict[str, Any]:
         """Return a JSON object that ``from_record`` reads."""
@@ -91,7 +107,7 @@ def build_refresh_request(
 def build_client_credentials_request(
     token_endpoint: str,
     scope: str | None,
-    authentication: tuple[Mapping[str, str], Mapping[str, str]],
+    authentication: Authentication,
 ) -> Request:
     """Build the request of a client that speaks for itself (RFC 6749, section 4.4.2).
 
@@ -172,7 +188,7 @@ def read_token_response(
             got=token_type,
         )
     access_token = _required_text(answer, "access_token")
-    if not _VSCHAR.fullmatch(access_token):
+    if not is_bearer_token(access_token):
         # It goes into a header, where a newline would begin another one.
         raise _unusable("access_token")
     lifetime = _lifetime(answer)

@@ -32,7 +32,7 @@ from clefstorm.providers.provider import (
     Clock,
     Provider,
     SignedIn,
-    acr_unsupported,
+    refuse_unproved,
 )
 
 LONGEST_LOGOUT_TOKEN = 4096
@@ -101,12 +101,10 @@ class ClefProvider(Provider):
         RequestRefused for ``prompt`` none, ``max_age`` and ``acr_values``, ConfigurationError for
         ``extra``.
         """
-        if acr_values is not None:
-            raise acr_unsupported()
-        if prompt == "none" or max_age is not None:
+        refuse_unproved(max_age=max_age, acr_values=acr_values)
+        if prompt == "none":
             raise RequestRefused(
-                "this sign-in service always asks its user, and says nothing about when it did",
-                code="prompt_unsupported" if max_age is None else "max_age_unsupported",
+                "this sign-in service always asks its user", code="prompt_unsupported"
             )
         if extra:
             raise ConfigurationError("Clef takes no extra parameters", code="option_not_for_clef")

@@ -100,4 +100,7 @@ class ClientCalls:
         check_revocation_response(response, secrets=self._secrets(authentication, token))
 
     def _secrets(self, authentication: Authentication, *others: str) -> tuple[str | None, ...]:
-        return (*others, self.client.client_secret, authentication[1].get("client_assertion"))
+        headers, fields = authentication
+        # As it stands in the header, after its scheme.
+        basic = headers.get("Authorization", "").rpartition(" ")[2]
+        return (*others, self.client.client_secret, fields.get("client_assertion"), basic)

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Unpack
 from urllib.parse import urlsplit
 
 from clefstorm.errors import ConfigurationError, ProtocolViolation, RequestRefused
 from clefstorm.keys import Key
 from clefstorm.protocol.authorization import CodeGrant
+from clefstorm.protocol.authorization_header import build_basic
 from clefstorm.protocol.eternaltwin import EternaltwinAPI, EternaltwinUser
 from clefstorm.protocol.exchange import Flow, done, fetch
 from clefstorm.protocol.identity import Identity
@@ -33,7 +34,11 @@ from clefstorm.providers.provider import (
 )
 
 _HOST = re.compile(r"[A-Za-z0-9._:-]+")
-_NOT_ITS_OWN = ("issuer", "token_endpoint_auth_method", "response_mode")
+_NOT_ITS_OWN = (
+    *("issuer", "response_mode", "client_key", "token_endpoint_auth_method"),
+    *("token_endpoint_auth_signing_alg", "client_assertion_audience"),
+    "pushed_authorization_requests",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +78,7 @@ class EternaltwinProvider(Provider):
                 "a client_id of Eternaltwin has no colon: it is a user name of basic auth",
                 code="client_id_invalid",
             )
+        build_basic(self.client_id, self.client_secret)  # Judged now, and not at the first login.
         origin = _origin(self._address())
         object.__setattr__(self, "issuer", origin)
         object.__setattr__(self, "api", EternaltwinAPI(origin=origin))
@@ -120,14 +126,12 @@ class EternaltwinProvider(Provider):
     ) -> Flow[BegunLogin]:
         """Begin a login.
 
-        Raises RequestRefused for ``prompt`` none and ``max_age``: the server always shows a page
-        where it must, and says nothing about when its user signed in.
+        Raises RequestRefused for ``prompt`` none: the server shows a page where it must; and, for
+        it says nothing about how and when its user signed in, for ``acr_values`` and ``max_age``.
         """
-        max_age = parameters.get("max_age")
-        if parameters.get("prompt") == "none" or max_age is not None:
+        if parameters.get("prompt") == "none":
             raise RequestRefused(
-                "this sign-in service can't sign in silently, and says nothing about when it did",
-                code="prompt_unsupported" if max_age is None else "max_age_unsupported",
+                "this sign-in service can't sign in silently", code="prompt_unsupported"
             )
         return Provider.begin_login(self, state_key, clock=clock, **parameters)
 
@@ -139,6 +143,7 @@ class EternaltwinProvider(Provider):
             "code_verifier": grant.code_verifier,
         }
         tokens = yield from self._exchange(members, clock=clock)
+        tokens = tokens.granted(self.scope)
         return (yield from self.identify(tokens, grant, clock=clock))
 
     def refresh(self, tokens: Tokens, *, clock: Clock) -> Flow[Tokens]:
@@ -149,17 +154,14 @@ class EternaltwinProvider(Provider):
             )
         members = {"grant_type": "refresh_token", "refresh_token": tokens.refresh_token}
         fresh = yield from self._exchange(members, clock=clock)
-        return replace(
-            fresh,
-            refresh_token=fresh.refresh_token or tokens.refresh_token,
-            scope=fresh.scope or tokens.scope,
-        )
+        return tokens.renewed_by(fresh)
 
     def _exchange(self, members: Mapping[str, str], *, clock: Clock) -> Flow[Tokens]:
         secret = self.client_secret or ""
         request = self.api.token_request(members, client_id=self.client_id, client_secret=secret)
         response = yield from fetch(request)
-        secrets = (*(text for name, text in members.items() if name != "grant_type"), secret)
+        basic = request.headers["Authorization"].rpartition(" ")[2]
+        secrets = (*(text for name, text in members.items() if name != "grant_type"), secret, basic)
         return read_token_response(response, now=clock(), secrets=secrets)
 
     def identify(self, tokens: Tokens, grant: CodeGrant, *, clock: Clock) -> Flow[SignedIn]:

@@ -30,12 +30,13 @@ from clefstorm.protocol.jwt import (
     ASYMMETRIC,
     HMAC,
     check_leeway,
+    read_jwt_claims_unverified,
     read_jwt_header,
     verify_jwt,
 )
 from clefstorm.protocol.logout_token import LogoutNotice, check_logout_token
 from clefstorm.protocol.metadata import ProviderMetadata, check_issuer, check_url, metadata_of
-from clefstorm.protocol.provider_jwt import agreed_algorithms, check_alg, verify_provider_jwt
+from clefstorm.protocol.provider_jwt import agreed_algorithms, verify_provider_jwt
 from clefstorm.protocol.token_endpoint import Tokens
 from clefstorm.protocol.userinfo_token import check_userinfo_token
 from clefstorm.providers.encryption import (
@@ -44,6 +45,9 @@ from clefstorm.providers.encryption import (
     read_decryption_keys,
 )
 from clefstorm.providers.provider import Clock, Provider, SignedIn
+
+_OF_THE_LOGIN = frozenset({"nonce", "auth_time", "acr", "amr"})
+"""What the login's id token says for good: the next refresh is held against it too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +58,12 @@ class OpenIDProvider(Provider):
     allows each asymmetric one that the provider announces. ``userinfo`` False spares the call
     to the userinfo endpoint. ``logout_token_exp_required`` False accepts logout tokens without
     exp for two minutes from their iat. ``logout_sid_means_all`` ends all sessions of the subject
-    when a logout token names one. ``leeway`` is in seconds. What else was registered is told by
-    the registration's own names: with ``id_token_encrypted_response_alg`` id tokens and logout
-    tokens have to come encrypted to ``decryption_key``, a DecryptionKey of clefstorm.jwe or a
-    list in rotation; with ``userinfo_signed_response_alg`` userinfo has to come signed.
+    when a logout token names one. ``frontchannel_logout`` True takes front-channel logouts, which
+    prove nothing: whoever knows a sid is believed. ``leeway`` is in seconds. What else was
+    registered is told by the registration's own names: with ``id_token_encrypted_response_alg``
+    id tokens and logout tokens have to come encrypted to ``decryption_key``, a DecryptionKey of
+    clefstorm.jwe or a list in rotation; with ``userinfo_signed_response_alg`` userinfo has to
+    come signed.
     """
 
     scope: Sequence[str] = ("openid", "profile", "email")
@@ -67,6 +73,7 @@ class OpenIDProvider(Provider):
     userinfo: bool = True
     logout_token_exp_required: bool = True
     logout_sid_means_all: bool = False
+    frontchannel_logout: bool = False
     leeway: float = 60.0
     decryption_key: DecryptionKey | Sequence[DecryptionKey] | None = None
     id_token_encrypted_response_alg: str | None = None
@@ -145,7 +152,12 @@ class OpenIDProvider(Provider):
                 "trusted_audiences is a list of client_ids", code="trusted_audiences_invalid"
             )
         check_leeway(self.leeway)
-        for name in ("userinfo", "logout_token_exp_required", "logout_sid_means_all"):
+        for name in (
+            "userinfo",
+            "logout_token_exp_required",
+            "logout_sid_means_all",
+            "frontchannel_logout",
+        ):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigurationError(
                     f"{name} is True or False", code=f"{name}_invalid", got=getattr(self, name)
@@ -184,7 +196,7 @@ class OpenIDProvider(Provider):
             identity = identity.with_userinfo(userinfo)
         return SignedIn(
             identity=identity,
-            # Opened: as a hint it goes back without the encryption, which was for us.
+            # Opened, as the next ones are compared with it.
             tokens=replace(tokens, id_token=signed),
             issued=id_token.iat,
             sid=id_token.sid,
@@ -215,9 +227,17 @@ class OpenIDProvider(Provider):
         return check_userinfo_sub(claims, sub=sub)
 
     def identify_refreshed(
-        self, fresh: Tokens, identity: Identity, *, clock: Clock
+        self,
+        fresh: Tokens,
+        identity: Identity,
+        *,
+        previous_id_token: str | None = None,
+        clock: Clock,
     ) -> Flow[Identity]:
-        """Check the id token of a refresh, if there is one, against the first (Core, 12.2)."""
+        """Check the id token of a refresh, if there is one, against the first (Core, 12.2).
+
+        What the previous one said and this one leaves out, a role perhaps, is no longer so.
+        """
         if fresh.id_token is None:
             return identity
         signed = self.open_token(fresh.id_token)
@@ -234,10 +254,10 @@ class OpenIDProvider(Provider):
             trusted_audiences=self.trusted_audiences,
             leeway=self.leeway,
         )
-        # A nonce that only the first id token had stays: the next refresh is held against it.
-        return Identity(
-            iss=id_token.iss, sub=id_token.sub, claims={**identity.claims, **id_token.claims}
-        )
+        said = read_jwt_claims_unverified(previous_id_token) if previous_id_token else {}
+        gone = set(said) - _OF_THE_LOGIN
+        kept = {name: value for name, value in identity.claims.items() if name not in gone}
+        return Identity(iss=id_token.iss, sub=id_token.sub, claims={**kept, **id_token.claims})
 
     def open_token(self, token: str) -> str:
         """Return the signed token inside an id token or logout token.
@@ -253,7 +273,8 @@ class OpenIDProvider(Provider):
         return build_end_session_url(
             metadata,
             client_id=self.client_id,
-            id_token_hint=id_token,
+            # What was encrypted for us is not to be read in a URL.
+            id_token_hint=id_token if self._id_token_encryption is None else None,
             post_logout_redirect_uri=self.post_logout_redirect_uri,
             state=state,
         )
@@ -288,7 +309,6 @@ class OpenIDProvider(Provider):
                     token, metadata, algorithms=algorithms, first_hand=first_hand
                 )
             )
-        check_alg(header, algorithms)
         # The one secret, whatever its owner calls it.
         keys = KeySet((replace(self._secret_key, kid=header.get("kid")),))
         return header, verify_jwt(token, keys, algorithms=algorithms)

@@ -7,10 +7,9 @@ Source: RFC 6749, RFC 7009, RFC 7523, RFC 7636, RFC 9126, RFC 9207, RFC 9700.
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar, TypedDict
 
 from clefstorm.errors import ConfigurationError, ProtocolViolation, RequestRefused
@@ -22,6 +21,7 @@ from clefstorm.protocol.authorization import (
     check_callback,
     check_extra_parameters,
 )
+from clefstorm.protocol.bearer import SCOPE_TOKEN
 from clefstorm.protocol.client_auth import AUDIENCES, ClientAuthenticator
 from clefstorm.protocol.exchange import Flow, done
 from clefstorm.protocol.identity import Identity
@@ -36,23 +36,18 @@ from clefstorm.providers.client_calls import Clock as Clock
 LOGIN_LIFETIME = 600.0
 """Seconds from the start of a login to its callback."""
 
-_SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749, section 3.3
 
+def refuse_unproved(*, max_age: int | None, acr_values: str | None) -> None:
+    """Raise RequestRefused for what a login asks of a provider that can't prove it.
 
-def _check_credential(name: str, value: object) -> None:
-    """A secret read from a file often brings its newline along, and an unset variable is ''."""
-    if not isinstance(value, str) or not value or value != value.strip():
-        raise ConfigurationError(
-            f"{name} is a text, not empty and with no white space around it",
-            code=f"{name}_invalid",
-        )
-
-
-def acr_unsupported() -> RequestRefused:
-    """The answer to a login with acr_values at a provider that can't say how users signed in."""
-    return RequestRefused(
-        "this sign-in service does not say how it signed its user in", code="acr_unsupported"
-    )
+    That is how and when it signed its user in; codes ``max_age_unsupported``, ``acr_unsupported``.
+    """
+    for name, wanted in (("max_age", max_age), ("acr", acr_values)):
+        if wanted is not None:
+            raise RequestRefused(
+                "this sign-in service does not say how and when it signed its user in",
+                code=f"{name}_unsupported",
+            )
 
 
 class LoginParameters(TypedDict, total=False):
@@ -125,12 +120,9 @@ class Provider(ABC):
     """Whether it says how and when the user signed in (acr, auth_time), and proves it."""
 
     def __post_init__(self) -> None:
-        _check_credential("client_id", self.client_id)
-        if self.client_secret is not None:
-            _check_credential("client_secret", self.client_secret)
         scope = self.scope.split() if isinstance(self.scope, str) else self.scope
         if not isinstance(scope, Collection) or not all(
-            isinstance(one, str) and _SCOPE_TOKEN.fullmatch(one) for one in scope
+            isinstance(one, str) and SCOPE_TOKEN.fullmatch(one) for one in scope
         ):
             raise ConfigurationError(
                 "scope is a list of words, or a text of words with spaces between",
@@ -204,11 +196,12 @@ class Provider(ABC):
     ) -> Flow[BegunLogin]:
         """Begin a login; ``max_age`` is in seconds, None leaves a parameter out.
 
-        The login ends well only with one of the words of ``acr_values``. (What a provider may
-        take or leave stands in ``extra``.)
+        The login ends well only with one of the words of ``acr_values``, and a sign-in no older
+        than ``max_age``; RequestRefused where there is no id token to prove it. (What a provider
+        may take or leave stands in ``extra``.)
         """
-        if acr_values is not None and not self.has_id_token:
-            raise acr_unsupported()
+        if not self.has_id_token:
+            refuse_unproved(max_age=max_age, acr_values=acr_values)
         metadata = yield from self.metadata()
         pending = PendingLogin(
             redirect_uri=self.redirect_uri, max_age=max_age, prompt=prompt, acr_values=acr_values
@@ -251,6 +244,7 @@ class Provider(ABC):
         """Exchange the code and find out who signed in."""
         metadata = yield from self.metadata()
         tokens = yield from self._calls.exchange(metadata, grant, clock=clock)
+        tokens = tokens.granted(self.scope)
         return (yield from self.identify(tokens, grant, clock=clock))
 
     def refresh(self, tokens: Tokens, *, clock: Clock) -> Flow[Tokens]:
@@ -265,14 +259,15 @@ class Provider(ABC):
             )
         metadata = yield from self.metadata()
         fresh = yield from self._calls.refresh(metadata, tokens.refresh_token, clock=clock)
-        return replace(
-            fresh,
-            refresh_token=fresh.refresh_token or tokens.refresh_token,
-            scope=fresh.scope or tokens.scope,
-        )
+        return tokens.renewed_by(fresh)
 
     def identify_refreshed(
-        self, fresh: Tokens, identity: Identity, *, clock: Clock
+        self,
+        fresh: Tokens,
+        identity: Identity,
+        *,
+        previous_id_token: str | None = None,
+        clock: Clock,
     ) -> Flow[Identity]:
         """Return the identity after a refresh; without id tokens nothing new is known."""
         return done(identity)

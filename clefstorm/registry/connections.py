@@ -1,7 +1,8 @@
 """The two handlers, and ``configure``, which replaces everything in both.
 
 LAW: a handler holds clients and decides nothing about them. Replacing is one assignment, so that
-a thread sees the old configuration or the new one and never a mixture.
+a thread sees the old configuration or the new one of a handler and never a mixture; whoever changes
+it holds its lock, so that no change writes back what another one took away.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ def unknown_alias(alias: object, configured: Collection[str]) -> UnknownAlias:
     near = difflib.get_close_matches(str(alias), configured, n=1)
     return UnknownAlias(
         f"no provider is configured under the alias {alias!r}"
-        + (f"; did you mean {near[0]!r}?" if near else ""),
+        + (f"; did you mean {near[0]!r}?" if near else "")
+        + ("" if configured else ": call clefstorm.configure(...) first"),
         alias=alias,
         configured=", ".join(configured) or "none",
     )
@@ -103,7 +105,8 @@ class Connections(MutableMapping[str, C], Generic[C]):
 
     def replace(self, clients: Mapping[str, C]) -> None:
         """Hold these clients and no others."""
-        self._clients = dict(clients)
+        with self._changing:
+            self._clients = dict(clients)
 
     def __getitem__(self, alias: str) -> C:
         return self.get_connection(alias)

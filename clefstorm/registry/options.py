@@ -1,20 +1,22 @@
 """One alias from its options: which kind of provider it is, and what each option may be.
 
 LAW: judges everything before it makes anything; every error names the alias, and says what to
-do. A key is one of clefstorm.keys or the mapping that describes one.
+do. A key is one of clefstorm.keys (for ``decryption_key`` of clefstorm.jwe) or the mapping that
+describes one.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from clefstorm.client import AsyncClient, Client
 from clefstorm.errors import ConfigurationError
+from clefstorm.jwe import ALGORITHMS, DecryptionKey
 from clefstorm.keys import KEY_CLASSES, HS256Key, Key, KeyList
 from clefstorm.providers import (
     ClefProvider,
@@ -23,7 +25,7 @@ from clefstorm.providers import (
     OpenIDProvider,
     Provider,
 )
-from clefstorm.registry.references import resolve
+from clefstorm.registry.references import REFERENCE, resolve
 
 C = TypeVar("C", bound=AsyncClient | Client)
 
@@ -68,9 +70,9 @@ def register(alias: str, options: Mapping[str, Any], *, folder: Path | None = No
     """Judge the options of an alias.
 
     ``provider`` names the kind: openid, oauth2, clef or eternaltwin. Without it, endpoints make it
-    an OAuth2Provider, a ``host`` or a ``url`` that ends in /api/v1/ an EternaltwinProvider; else it
-    is an OpenIDProvider by ``issuer``. The options are the kind's, and ``state_key`` (a key, a
-    KeyList, or what describes one), ``timeout`` (s, 5 by default), ``deadline`` (s),
+    an OAuth2Provider, a ``host`` or a ``url`` with a path from /api/v1 on an EternaltwinProvider;
+    else it is an OpenIDProvider by ``issuer``. The options are the kind's, and ``state_key`` (a
+    key, a KeyList, or what describes one), ``timeout`` (s, 5 by default), ``deadline`` (s),
     ``verify_ssl`` (True, False or a CA file), ``allow_redirects``. References to secrets are
     looked up, relative paths from ``folder``, None being the working folder. Raises
     ConfigurationError, which names the alias, and the near option for a misspelled one.
@@ -82,7 +84,12 @@ def register(alias: str, options: Mapping[str, Any], *, folder: Path | None = No
             raise ConfigurationError(
                 "an alias is configured by a mapping of options", code="options_invalid"
             )
-        return _register(alias, resolve(options, folder=folder or Path()))
+        # One by one, for an alias itself is nothing that a reference could stand for.
+        found = {
+            name: resolve(value, folder=folder or Path(), option=str(name))
+            for name, value in options.items()
+        }
+        return _register(alias, found)
     except ConfigurationError as error:
         error.add_evidence(alias=alias)
         raise
@@ -114,6 +121,9 @@ def _register(alias: str, options: Mapping[str, Any]) -> Registration:
         raise ConfigurationError(
             "an option is missing", code="option_missing", expected=", ".join(missing)
         )
+    for name in text_options(kind):
+        if isinstance(options.get(name), Mapping):
+            raise ConfigurationError(REFERENCE, code="reference_invalid", option=name)
     timeout = options.get("timeout")
     if isinstance(timeout, list) and len(timeout) == 2:
         timeout = tuple(timeout)  # TOML has lists and no tuples
@@ -160,7 +170,8 @@ def _is_eternaltwin(options: Mapping[str, Any]) -> bool:
     if not isinstance(url, str):
         return "host" in options
     try:
-        return urlsplit(url).path.startswith("/api/v1")
+        # Also where the scheme was forgotten, so that the error is of that.
+        return urlsplit(url if "//" in url else f"//{url}").path.startswith("/api/v1")
     except ValueError:
         return False
 
@@ -181,50 +192,72 @@ def _elsewhere(name: object) -> str:
 
 
 def _near(name: object, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(str(name), known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    in_lower_case = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(str(name).lower(), in_lower_case, n=1)
+    return f"; did you mean {in_lower_case[near[0]]}?" if near else ""
 
 
 def _read_keys(value: Any, *, option: str) -> Any:
     """Return the keys that a mapping, or a list of them, describes; the rest as it is."""
+    decrypts = option == "decryption_key"
+    read: Callable[[Mapping[str, Any]], Any] = _read_decryption_key if decrypts else _read_key
     try:
         if isinstance(value, Mapping):
-            return _read_key(value)
+            return read(value)
         if not isinstance(value, list | tuple):
             return value
         if not 0 < len(value) <= _MOST_KEYS:
             raise ConfigurationError(
                 f"{option} is a key, or a list of 1 to {_MOST_KEYS}", code=f"{option}_invalid"
             )
-        return KeyList(*(_read_key(one) if isinstance(one, Mapping) else one for one in value))
+        keys = [read(one) if isinstance(one, Mapping) else one for one in value]
+        return keys if decrypts else KeyList(*keys)
     except ConfigurationError as error:
         error.add_evidence(option=option)
         raise
 
 
 def _read_key(members: Mapping[str, Any]) -> Key:
-    """Make the key that ``alg`` and its material describe; errors quote none of it."""
-    alg = members.get("alg")
-    if not isinstance(alg, str) or alg not in KEY_CLASSES:
-        raise ConfigurationError(
-            "a key names its algorithm: alg" + _near(alg, KEY_CLASSES),
-            code="alg_unknown",
-            expected=", ".join(KEY_CLASSES),
-        )
+    """Make the signing key that ``alg`` and its material describe; errors quote none of it."""
+    alg = _alg(members, KEY_CLASSES)
     kind = KEY_CLASSES[alg]
-    material = ("secret",) if issubclass(kind, HS256Key) else ("public_key", "private_key")
+    is_shared = issubclass(kind, HS256Key)
+    return kind(**_texts(members, ("secret",) if is_shared else ("public_key", "private_key")))
+
+
+def _read_decryption_key(members: Mapping[str, Any]) -> DecryptionKey:
+    """Make the key to which a provider encrypts; joserfc is imported here at the earliest."""
+    alg = _alg(members, ALGORITHMS)
+    return DecryptionKey(alg=alg, **_texts(members, ("private_key",)))
+
+
+def _alg(members: Mapping[str, Any], ours: Collection[str]) -> str:
+    alg = members.get("alg")
+    if not isinstance(alg, str) or alg not in ours:
+        raise ConfigurationError(
+            "a key names its algorithm: alg" + _near(alg, ours),
+            code="alg_unknown",
+            expected=", ".join(ours),
+        )
+    return alg
+
+
+def _texts(members: Mapping[str, Any], material: tuple[str, ...]) -> dict[str, Any]:
+    """Return what a key is made of besides its alg, judged as far as that goes here."""
     known = ("alg", "kid", *material)
     for name, value in members.items():
         if name not in known:
             raise ConfigurationError(
-                f"a key of {alg} has no such member" + _near(name, known),
+                f"a key of {members['alg']} has no such member" + _near(name, known),
                 code="option_unknown",
                 got=name,
             )
         if not isinstance(value, str | None):
-            raise ConfigurationError("a member of a key is a text", code="key_invalid", member=name)
+            raise ConfigurationError(
+                f"a member of a key is a text; {REFERENCE}", code="key_invalid", member=name
+            )
     if not any(members.get(name) for name in material):
         raise ConfigurationError(
-            f"a key of {alg} needs {' or '.join(material)}", code="option_missing"
+            f"a key of {members['alg']} needs {' or '.join(material)}", code="option_missing"
         )
-    return kind(**{name: value for name, value in members.items() if name != "alg"})
+    return {name: value for name, value in members.items() if name != "alg"}

@@ -10,10 +10,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from clefstorm.errors import ConfigurationError
+from clefstorm.protocol.authorization_header import is_credential
+
+REFERENCE = 'a reference is {"env": "NAME"} or {"file": "path"}'
 
 LARGEST_FILE = 64 * 1024
 """Bytes of a file that an option names, or of a TOML file."""
@@ -29,7 +33,8 @@ def resolve(value: Any, *, folder: Path, option: str = "", depth: int = 0) -> An
 
     Looks into mappings and lists and at nothing else. ``folder`` is what a relative path is
     relative to, ``option`` the name of the value for errors. Raises ConfigurationError:
-    ``reference_invalid``, ``reference_env_missing``, and those of ``read_small_file``.
+    ``reference_invalid``, ``reference_env_missing``, ``reference_env_invalid``,
+    ``reference_file_empty``, and those of ``read_small_file``.
     """
     if depth > _DEEPEST:
         raise ConfigurationError("options are nested too deep", code="options_invalid")
@@ -50,26 +55,26 @@ def _look_up(reference: Mapping[str, Any], *, folder: Path, option: str) -> str:
     [(kind, name), *others] = reference.items()
     if others or not isinstance(name, str) or not name or "\0" in name:
         raise ConfigurationError(
-            'a reference is {"env": "NAME"} or {"file": "path"}, and has no other member',
+            f"{REFERENCE}, and has no other member",
             code="reference_invalid",
             option=option,
         )
     if kind == "env":
         text = os.environ.get(name, "")
-        if not text:
+        # What is not UTF-8 there is half surrogate pairs here.
+        if not is_credential(text):
             raise ConfigurationError(
-                "the variable is not set, or is empty",
-                code="reference_env_missing",
+                "the variable is no text in UTF-8" if text else "the variable is not set, or empty",
+                code="reference_env_invalid" if text else "reference_env_missing",
                 option=option,
                 variable=name,
             )
         return text
     path = folder / name
     content = read_small_file(path, secret=option not in _PUBLIC, option=option)
-    try:
+    text = ""
+    with suppress(UnicodeDecodeError):
         text = content.decode("utf-8").rstrip("\r\n")
-    except UnicodeDecodeError:
-        text = ""
     if not text:
         raise ConfigurationError(
             "the file is empty, or no text in UTF-8",
@@ -86,11 +91,17 @@ def read_small_file(path: Path, *, secret: bool, **evidence: object) -> bytes:
     Raises ConfigurationError: ``reference_file_unreadable``, ``reference_file_too_large``,
     ``reference_file_readable``.
     """
+    descriptor: int | None = None
+    reason: str | None = "no path"
     try:
         # Without O_NONBLOCK a named pipe at this path would hold us for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
-        raise _unreadable(path, error.strerror, **evidence) from None
+        reason = error.strerror
+    except ValueError:
+        pass  # There is a NUL in it, or half of a surrogate pair.
+    if descriptor is None:
+        raise _unreadable(path, reason, **evidence)
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)

@@ -28,11 +28,17 @@ def configure_from_file(path: str | Path) -> None:
     """Replace everything configured by the tables of a TOML file, one for each alias.
 
     Paths in it are relative to the file. A file with a secret in plain sight must not be
-    everybody's to read; with references alone it may. Raises ConfigurationError: ``toml_invalid``
-    and those of ``configure``; an error changes nothing.
+    everybody's to read; with references alone it may. Raises ConfigurationError: ``toml_invalid``,
+    ``toml_empty`` and those of ``configure``; an error changes nothing.
     """
     path = Path(path)
     aliases = _read_toml(read_small_file(path, secret=False), path=path)
+    if not aliases:
+        raise ConfigurationError(
+            "the file configures nothing: it needs a table [default] with the options",
+            code="toml_empty",
+            path=str(path),
+        )
     for alias, options in aliases.items():
         if not isinstance(options, dict):
             raise ConfigurationError(
@@ -108,20 +114,20 @@ def _value(text: str) -> Any:
         return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # Python reads no number of thousands of digits.
         return text
 
 
 def _read_toml(content: bytes, *, path: Path) -> dict[str, Any]:
-    where = None
     try:
         return tomllib.loads(content.decode("utf-8"))
     except UnicodeDecodeError:
         where = "it is not UTF-8"
     except RecursionError:
         where = "it is nested too deep"
-    except tomllib.TOMLDecodeError as error:
-        # Only the place: the parser's words may quote what it read.
+    except ValueError as error:
+        # Only the place: the parser's words may quote what it read. A number of thousands of
+        # digits, which Python refuses to read, has none.
         found = re.search(r"\(at (line \d+, column \d+|end of document)\)", str(error))
         where = found[1] if found else "unknown"
     raise ConfigurationError(

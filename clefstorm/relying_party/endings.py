@@ -1,8 +1,8 @@
 """The one way in which sessions end: the store has revoked, then the bus rings.
 
 A login replaces the session that its browser had; a logout of that session may come while it
-does so. Which of the two was first is written down once for all processes, in ``_fate``, so that
-the new session does not outlive a logout that meant its browser.
+does so, and several tabs may sign in at once. What was first is written down for all processes,
+in ``_fate``, so that no new session of that user outlives a logout that meant their browser.
 LAW: nobody is told before the store knows. ``_end`` and ``elsewhere`` alone ring.
 """
 
@@ -42,34 +42,49 @@ class Endings:
         return bool(await self.end(self._revoke(key, reason), reason))
 
     async def log_out(self, key: str, reason: str) -> bool:
-        """End the session of this key, and one by which a login replaces it, for its user left.
+        """End the session of this key, and those by which logins replace it, for its user left.
 
-        False when neither was alive.
+        False when none was alive.
         """
         return bool(await self.end(self._log_out(key, reason), reason))
 
-    async def replace(self, key: str, heir: str) -> bool:
+    async def replace(self, old: LoginSession, heir: LoginSession) -> bool:
         """End a session because its browser has another now; False when a logout was first."""
-        overtaken = await self._fate(key, heir) == _LOGGED_OUT
-        await self.one(key, "replaced")
-        return not overtaken
+        if (old.iss, old.sub) == (heir.iss, heir.sub):
+            fate = await self._fate(old.key, heir.key)
+        else:
+            # Who still knows the old id, at a shared machine, is not to end another's session.
+            fate = await self._store.peek(_fate_of(old.key))
+        await self.one(old.key, "replaced")
+        return fate != _LOGGED_OUT
 
-    async def heir_of(self, key: str) -> LoginSession | None:
-        """Return the live session that has replaced this one lately, None when there is none."""
-        heir = await self._store.peek(f"fate:{key}")
-        return await self._store.read(heir) if heir else None
+    async def was_replaced(self, key: str) -> bool:
+        """Say whether a login of the same user has replaced this session lately."""
+        return bool(await self._store.peek(_fate_of(key)))
 
     async def _log_out(self, key: str, reason: str) -> list[LoginSession]:
-        heir = await self._fate(key, _LOGGED_OUT)
+        heirs = await self._fate(key, _LOGGED_OUT) or ""
         ended = await self._revoke(key, reason)
-        return ended + await self._revoke(heir, reason) if heir else ended
+        for heir in heirs.split():
+            ended += await self._revoke(heir, reason)
+        return ended
 
-    async def _fate(self, key: str, fate: str) -> str:
-        """Let a session end in this way; return the way it goes, which who was first has said."""
-        expires = self._setting.clock() + LOGIN_LIFETIME
-        if await self._store.put_once(f"fate:{key}", value=fate, expires=expires):
-            return fate
-        return await self._store.peek(f"fate:{key}") or _LOGGED_OUT
+    async def _fate(self, key: str, fate: str) -> str | None:
+        """Let a session end in this way; return how it had ended already, None when it had not.
+
+        Several logins may replace it, one after the other; after a logout nothing comes.
+        """
+        name, expires = _fate_of(key), self._setting.clock() + LOGIN_LIFETIME
+        while not await self._store.put_once(name, value=fate, expires=expires):
+            held = await self._store.peek(name)
+            if held == _LOGGED_OUT:
+                return held
+            both = fate and f"{held} {fate}"
+            if held is not None and await self._store.extend(
+                name, value=held, new_value=both, expires=expires
+            ):
+                return held
+        return None
 
     async def _revoke(self, key: str, reason: str) -> list[LoginSession]:
         session = await self._store.revoke(key, reason=reason)
@@ -90,7 +105,11 @@ class Endings:
         ended = await revoking
         for session in ended:
             self._setting.record(
-                "signed_out", alias=session.alias, session=session.key[:8], reason=reason
+                "signed_out",
+                alias=session.alias,
+                session=session.key[:8],
+                sub=session.sub,
+                reason=reason,
             )
             await self._bus.publish(_bus_key(session.key), {"reason": reason})
             if reason != REFUSED_REFRESH:
@@ -126,6 +145,10 @@ class Endings:
     def watch(self, key: str) -> Subscription:
         """Register for the end of a session."""
         return self._bus.subscribe([_bus_key(key)])
+
+
+def _fate_of(key: str) -> str:
+    return f"fate:{key}"
 
 
 def _bus_key(key: str) -> tuple[str, str, str]:

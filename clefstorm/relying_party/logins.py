@@ -7,17 +7,14 @@ Source: RFC 6749, section 4.1; OpenID Connect Core 1.0, section 3.1; RFC 9700, s
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from typing import Any, Unpack
+from typing import Unpack
 
 from clefstorm.client import AsyncClient
 from clefstorm.errors import (
     AuthorizationRefused,
     ClefStormError,
-    ConfigurationError,
     RequestRefused,
     SessionEnded,
     StoreUnavailable,
@@ -31,15 +28,14 @@ from clefstorm.protocol.return_path import local_path
 from clefstorm.protocol.state import State, check_browser, check_state
 from clefstorm.providers import LoginParameters, SignedIn
 from clefstorm.providers.provider import LOGIN_LIFETIME
-from clefstorm.registry import DEFAULT
+from clefstorm.registry import DEFAULT, unknown_alias
 from clefstorm.relying_party.endings import Endings
+from clefstorm.relying_party.login_terms import LoginTerms
 from clefstorm.relying_party.outcomes import LoginDeclined, LoginDone, LoginStart
 from clefstorm.relying_party.pending import LoginTicket, PendingLogins, state_name
 from clefstorm.relying_party.setting import CLOCKS_APART, Setting
 from clefstorm.sessions import LoginSession, SessionStore, new_session_id, session_key
 from clefstorm.sessions.store import session_tombstoned
-
-OnLogin = Callable[[LoginSession], Mapping[str, Any] | Awaitable[Mapping[str, Any] | None] | None]
 
 
 class Logins:
@@ -50,19 +46,12 @@ class Logins:
         setting: Setting,
         store: SessionStore,
         endings: Endings,
-        *,
-        on_login: OnLogin | None,
-        idle: float | None,
-        lifetime: float,
-        remember: bool,
+        terms: LoginTerms,
     ) -> None:
         self._setting = setting
         self._store = store
         self._endings = endings
-        self._on_login = on_login
-        self._idle = idle
-        self._lifetime = lifetime
-        self._remember = remember
+        self._terms = terms
 
     async def begin(
         self,
@@ -83,7 +72,11 @@ class Logins:
         path = local_path(return_to)
         alias = DEFAULT if alias is None else alias
         client = self._setting.client(alias)
-        begun = await client.begin_login(self._setting.state_keys(client)[0], **parameters)
+        try:
+            begun = await client.begin_login(self._setting.state_keys(client)[0], **parameters)
+        except ClefStormError as error:
+            self._setting.record("login_refused", alias=alias, code=error.code)
+            raise
         held = cookies.get(names.session)
         ticket = LoginTicket(
             alias=alias,
@@ -91,7 +84,7 @@ class Logins:
             return_to=path,
             previous=session_key(held) if held else None,
         )
-        logins = PendingLogins(self._setting.sealer, prefix=names.login)
+        logins = self._pending_logins()
         # A button is only an offer; most who see the page never press it.
         event = "login_started" if begun.button is None else "login_offered"
         self._setting.record(event, alias=alias)
@@ -118,36 +111,41 @@ class Logins:
         ProtocolViolation, TransportError, SessionEnded (a logout overtook the login) or
         StoreUnavailable; whatever it raises, no session of anybody is touched.
         """
+        alias = None
         try:
-            return await self._finish(parameters, cookies, received_at)
+            state = callback_parameter(parameters, "state")
+            if state is None:
+                raise RequestRefused(
+                    "this answer belongs to no sign-in that was begun here", code="state_missing"
+                )
+            ticket = self._pending_logins().read(cookies, state)
+            if ticket is None:
+                return await self._without_ticket(state, cookies)
+            alias = ticket.alias
+            return await self._with_ticket(ticket, state, parameters, cookies, received_at)
         except ClefStormError as error:
-            self._setting.record("login_refused", code=error.code)
+            self._setting.record("login_refused", alias=alias, code=error.code)
             raise
 
-    async def _finish(
+    def _pending_logins(self) -> PendingLogins:
+        return PendingLogins(self._setting.sealer, prefix=self._setting.cookies.login)
+
+    async def _with_ticket(
         self,
+        ticket: LoginTicket,
+        state: str,
         parameters: Sequence[tuple[str, str]],
         cookies: Mapping[str, str],
         received_at: str | None,
     ) -> LoginDone | LoginDeclined:
-        names = self._setting.cookies
-        logins = PendingLogins(self._setting.sealer, prefix=names.login)
-        state = callback_parameter(parameters, "state")
-        if state is None:
-            raise RequestRefused(
-                "this answer belongs to no sign-in that was begun here", code="state_missing"
-            )
-        ticket = logins.read(cookies, state)
-        if ticket is None:
-            return await self._without_ticket(state, cookies)
         client = self._setting.client(ticket.alias)
         redirect_uris = {one.provider.redirect_uri for one in self._setting.clients.values()}
         check_received_at(received_at, client.provider.redirect_uri, among=redirect_uris)
         until = self._check_state(state, client, ticket).exp + CLOCKS_APART
-        clear = (logins.cookie_name(state),)
+        clear = (self._pending_logins().cookie_name(state),)
         # What is logged out from here on, while we ask the provider, ends this login too.
         mark = await self._store.mark()
-        replaced = await self._alive(ticket.previous, cookies.get(names.session))
+        replaced = await self._alive(ticket.previous, cookies.get(self._setting.cookies.session))
         if not await self._store.put_once(state_name(state), expires=until):
             raise RequestRefused("this sign-in was finished already", code="state_used")
         try:
@@ -161,13 +159,13 @@ class Logins:
         session_id = new_session_id()
         session = self._new_session(session_id, signed_in, ticket, state)
         try:
-            session = await self._store.create(await self._accept(session), mark=mark)
+            session = await self._store.create(await self._terms.accept(session), mark=mark)
         except Exception:
             self._endings.abandon(session)
             raise
         try:
-            for key in replaced:
-                if not await self._endings.replace(key, session.key):
+            for old in replaced:
+                if not await self._endings.replace(old, session):
                     raise session_tombstoned()
         except (StoreUnavailable, SessionEnded):
             # The browser gets an error and no cookie, so nobody must hold the new one either.
@@ -181,17 +179,18 @@ class Logins:
             session=session,
             session_id=session_id,
             return_to=ticket.return_to,
-            max_age=int(self._lifetime) if self._remember else None,
+            max_age=int(self._terms.lifetime) if self._terms.remember else None,
             clear=clear,
         )
 
-    async def _alive(self, previous: str | None, held: str | None) -> list[str]:
-        """Return the keys of the sessions that this browser has, of which a login leaves none.
+    async def _alive(self, previous: str | None, held: str | None) -> list[LoginSession]:
+        """Return the sessions that this browser has, of which a login leaves none.
 
         form_post brings no session cookie, so the ticket remembers which one there was.
         """
         keys = {previous, session_key(held) if held else None}
-        return [key for key in keys if key is not None and await self._store.read(key)]
+        found = [await self._store.read(key) for key in keys if key is not None]
+        return [session for session in found if session is not None]
 
     def _check_state(self, state: str, client: AsyncClient, ticket: LoginTicket) -> State:
         found = check_state(
@@ -227,8 +226,10 @@ class Logins:
                     "this sign-in was begun in another browser", code="state_other_browser"
                 )
         # An expired state of ours says more than that another alias did not make it.
-        raise min(refusals, key=lambda e: e.code != "state_expired", default=None) or (
-            ConfigurationError("no provider is configured", code="unknown_alias")
+        raise min(
+            refusals,
+            key=lambda e: e.code != "state_expired",
+            default=unknown_alias(DEFAULT, ()),
         )
 
     def _new_session(
@@ -247,16 +248,8 @@ class Logins:
             created=now,
             authenticated=signed_in.issued,
             seen=now,
-            idle=self._idle,
-            expires=now + self._lifetime,
+            idle=self._terms.idle,
+            expires=now + self._terms.lifetime,
             login=state_name(state),
             return_to=ticket.return_to,
         )
-
-    async def _accept(self, session: LoginSession) -> LoginSession:
-        if self._on_login is None:
-            return session
-        data = self._on_login(session)
-        if inspect.isawaitable(data):
-            data = await data
-        return session if data is None else replace(session, data=dict(data))

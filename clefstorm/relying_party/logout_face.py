@@ -56,8 +56,8 @@ class LogoutFace(ABC):
     async def receive_frontchannel_logout(self, iss: str, sid: str) -> int:
         """End the sessions of the provider's session ``sid``; return how many there were.
 
-        Whoever knows the sid may ask for it. Raises RequestRefused when no configured provider
-        is this issuer, and StoreUnavailable.
+        Whoever knows the sid may ask for it, so only aliases with ``frontchannel_logout`` are
+        meant. Raises RequestRefused when none of them is of this issuer, and StoreUnavailable.
         """
         self._start()
         return await self._logouts.receive_frontchannel(iss, sid)

@@ -17,7 +17,7 @@ from clefstorm.protocol.encrypted_token import is_encrypted
 from clefstorm.protocol.jwt import read_jwt_claims_unverified
 from clefstorm.protocol.logout_token import LogoutNotice
 from clefstorm.protocol.return_path import local_path
-from clefstorm.providers import ClefProvider
+from clefstorm.providers import ClefProvider, OpenIDProvider
 from clefstorm.providers.provider import LOGIN_LIFETIME
 from clefstorm.relying_party.endings import Endings
 from clefstorm.relying_party.outcomes import LogoutStart
@@ -47,15 +47,17 @@ class Logouts:
         if not session_id:
             return LogoutStart(url=path)
         key = session_key(session_id)
+        session = await self._store.read(key)
         # The answer of a login in another tab may be on its way to this very browser.
-        session = await self._store.read(key) or await self._endings.heir_of(key)
+        if session is not None or await self._endings.was_replaced(key):
+            await self._endings.log_out(key, "logout")
         if session is None:
+            # Nothing of the session that came after is for who holds the id of one that is over.
             return LogoutStart(url=path)
-        await self._endings.log_out(session.key, "logout")
         state = secrets.token_urlsafe(16)
         id_token = session.tokens.id_token if session.tokens else None
         try:
-            url = await self._setting.client(session.alias).end_session_url(
+            url = await self._setting.client_of(session).end_session_url(
                 id_token=id_token, state=state
             )
         except ClefStormError as error:
@@ -99,15 +101,22 @@ class Logouts:
         What a stranger makes up leaves no trace: only a session that lives is written to. Raises
         RequestRefused (``frontchannel_issuer_unknown``).
         """
-        issuers = {client.provider.issuer for client in self._clients_with_logout_tokens()}
-        if iss not in issuers:
+        aliases = {
+            alias
+            for alias, client in self._setting.clients.items()
+            if isinstance(client.provider, OpenIDProvider)
+            and client.provider.frontchannel_logout
+            and client.provider.issuer == iss
+        }
+        if not aliases:
             self._setting.record("logout_refused", code="frontchannel_issuer_unknown")
             raise RequestRefused(
-                "no configured provider is this issuer",
+                "no configured provider with frontchannel_logout is this issuer",
                 code="frontchannel_issuer_unknown",
                 got=iss,
             )
-        sessions = await self._store.list_sid(iss, sid)
+        found = await self._store.list_sid(iss, sid)
+        sessions = [session for session in found if session.alias in aliases]
         for session in sessions:
             self._setting.record("logout_received", alias=session.alias)
             await self._endings.log_out(session.key, "frontchannel")

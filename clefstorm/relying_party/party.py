@@ -27,7 +27,8 @@ from clefstorm.errors import (
 )
 from clefstorm.providers import LoginParameters
 from clefstorm.relying_party.endings import Endings
-from clefstorm.relying_party.logins import Logins, OnLogin
+from clefstorm.relying_party.login_terms import LoginTerms, OnLogin
+from clefstorm.relying_party.logins import Logins
 from clefstorm.relying_party.logout_face import LogoutFace
 from clefstorm.relying_party.logouts import TOMBSTONE, Logouts
 from clefstorm.relying_party.outcomes import (
@@ -78,6 +79,7 @@ class RelyingParty(LogoutFace):
         remember: bool = True,
         revoke_tokens: bool = False,
     ) -> None:
+        terms = LoginTerms(on_login=on_login, idle=idle, lifetime=lifetime, remember=remember)
         self._setting = Setting(clients, secret, path, clock=clock)
         self.clock = clock
         self.bus = AsyncBus() if bus is None else bus
@@ -90,19 +92,11 @@ class RelyingParty(LogoutFace):
         )
         self._revoker = TokenRevoker(self._setting, wanted=revoke_tokens)
         self._endings = Endings(self._setting, self.sessions, self.bus, self._revoker)
-        self._logins = Logins(
-            self._setting,
-            self.sessions,
-            self._endings,
-            on_login=on_login,
-            idle=idle,
-            lifetime=lifetime,
-            remember=remember,
-        )
+        self._logins = Logins(self._setting, self.sessions, self._endings, terms)
         self._logouts = Logouts(self._setting, self.sessions, self._endings)
         self._refresher = Refresher(
             self.sessions,
-            self._setting.client,
+            self._setting.client_of,
             self._endings.one,
             abandon=self._endings.abandon,
             clock=clock,
@@ -120,6 +114,14 @@ class RelyingParty(LogoutFace):
     def client(self, alias: str | None = None) -> AsyncClient:
         """Return the client of an alias, None meaning "default"; raises UnknownAlias."""
         return self._setting.client(alias)
+
+    def client_of(self, session: LoginSession) -> AsyncClient:
+        """Return the client of the provider that opened a session, for whom its tokens are.
+
+        Raises UnknownAlias, and ConfigurationError (``alias_reassigned``) when the alias is
+        another provider's by now.
+        """
+        return self._setting.client_of(session)
 
     @property
     def cookies(self) -> CookieNames:
@@ -254,7 +256,7 @@ class RelyingParty(LogoutFace):
         Refreshes when it must; while the provider can't, the token at hand serves to its end.
         Raises SessionEnded when the session has ended or ends by this; after the token's end
         TransportError, ProtocolViolation or TokenRefused when the provider can't refresh now,
-        and ConfigurationError when it never gave a refresh token.
+        and ConfigurationError when it never gave a refresh token or is no longer the alias's.
         """
         current = await self.sessions.read(session.key)
         if current is None or current.tokens is None:
@@ -296,8 +298,8 @@ class RelyingParty(LogoutFace):
         """
         await self._refresher.close()
         await self._endings.close()
-        await self._tidying.close()
         await self._revoker.close()
+        await self._tidying.close()
         await self.bus.close()
         await self.sessions.close()
         for client in self._setting.given_clients:

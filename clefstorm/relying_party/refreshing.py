@@ -42,7 +42,7 @@ class Refresher:
     def __init__(
         self,
         store: SessionStore,
-        client_of: Callable[[str], AsyncClient],
+        client_of: Callable[[LoginSession], AsyncClient],
         end: End,
         *,
         abandon: Callable[[LoginSession], None],
@@ -111,7 +111,7 @@ class Refresher:
         spent = session.tokens
         if spent is None:
             raise SessionEnded("the session has no tokens", code="tokens_missing")
-        client = self._client_of(session.alias)
+        client = self._client_of(session)
         try:
             tokens = await client.refresh(spent)
         except TokenRefused as error:
@@ -127,7 +127,9 @@ class Refresher:
             ) from None
         identity = Identity(iss=session.iss, sub=session.sub, claims=session.claims)
         try:
-            identity = await client.identify_refreshed(tokens, identity)
+            identity = await client.identify_refreshed(
+                tokens, identity, previous_id_token=spent.id_token
+            )
         except (TransportError, DocumentViolation):
             # The rotated refresh token must not be lost because the keys can't be had just now.
             tokens = replace(tokens, id_token=None)

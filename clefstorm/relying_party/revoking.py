@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from clefstorm.client import AsyncClient
 from clefstorm.errors import ClefStormError, ProtocolViolation, TransportError
 from clefstorm.relying_party.setting import Setting
 from clefstorm.sessions import LoginSession
@@ -35,12 +36,20 @@ class TokenRevoker:
     def revoke(self, session: LoginSession) -> None:
         """Begin to revoke the refresh token that this session held, if there is one."""
         token = None if session.tokens is None else session.tokens.refresh_token
-        if self.wanted and token is not None:
-            task = asyncio.get_running_loop().create_task(
-                self._revoke(session.alias, session.key[:8], token)
-            )
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+        if not self.wanted or token is None:
+            return
+        if self._closing.is_set():
+            self._failed(session, "closed")
+            return
+        task = asyncio.get_running_loop().create_task(self._revoke(session, token))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def caught_up(self) -> bool:
+        """Wait for the revocations under way by now; False when there are to be no others."""
+        if self._under_way:
+            await asyncio.wait(set(self._under_way))
+        return not self._closing.is_set()
 
     async def close(self) -> None:
         """Let the tries under way end, for a few seconds; there will be no others."""
@@ -51,21 +60,25 @@ class TokenRevoker:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    async def _revoke(self, alias: str, name: str, token: str) -> None:
+    async def _revoke(self, session: LoginSession, token: str) -> None:
         try:
             async with self._places:
-                await self._try(alias, token)
+                await self._try(self._setting.client_of(session), token)
         except (ClefStormError, asyncio.CancelledError) as error:
-            code = error.code if isinstance(error, ClefStormError) else "closed"
-            self._setting.record("token_revocation_failed", alias=alias, session=name, code=code)
+            self._failed(session, error.code if isinstance(error, ClefStormError) else "closed")
         else:
-            self._setting.record("token_revoked", alias=alias, session=name)
+            self._setting.record("token_revoked", alias=session.alias, session=session.key[:8])
 
-    async def _try(self, alias: str, token: str) -> None:
+    def _failed(self, session: LoginSession, code: str) -> None:
+        self._setting.record(
+            "token_revocation_failed", alias=session.alias, session=session.key[:8], code=code
+        )
+
+    async def _try(self, client: AsyncClient, token: str) -> None:
         waits = iter(WAITS)
         while True:
             try:
-                await self._setting.client(alias).revoke(token, token_type_hint="refresh_token")
+                await client.revoke(token, token_type_hint="refresh_token")
                 return
             except ClefStormError as error:
                 wait = next(waits, None)

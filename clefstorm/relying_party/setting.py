@@ -17,6 +17,7 @@ from clefstorm.registry import DEFAULT, async_connections, unknown_alias
 from clefstorm.relying_party.outcomes import CookieNames, Happening
 from clefstorm.relying_party.telling import Listener, tell
 from clefstorm.sealing import Sealer, secret_file
+from clefstorm.sessions import LoginSession
 
 Secret = str | bytes | Sequence[str | bytes] | None
 
@@ -35,6 +36,15 @@ class Setting:
         *,
         clock: Callable[[], float],
     ) -> None:
+        if clients is not None and not (
+            isinstance(clients, Mapping)
+            and all(isinstance(client, AsyncClient) for client in clients.values())
+        ):
+            raise ConfigurationError(
+                "clients maps aliases to AsyncClients, as clefstorm.async_connections does; None "
+                "takes those of clefstorm.configure",
+                code="clients_invalid",
+            )
         self._clients = clients
         self.given_clients = tuple((clients or {}).values())
         self.clock = clock
@@ -59,6 +69,23 @@ class Setting:
         if wanted not in self.clients:
             raise unknown_alias(wanted, self.clients)
         return self.clients[wanted]
+
+    def client_of(self, session: LoginSession) -> AsyncClient:
+        """Return the client of the provider that opened a session, for whom its tokens are.
+
+        Raises UnknownAlias, and ConfigurationError (``alias_reassigned``) when the alias is
+        another provider's by now.
+        """
+        client = self.client(session.alias)
+        if client.provider.issuer != session.iss:
+            raise ConfigurationError(
+                f"the alias {session.alias} is another provider's now: its users have to sign in "
+                "again, and a new provider is best given a new alias",
+                code="alias_reassigned",
+                expected=session.iss,
+                got=client.provider.issuer,
+            )
+        return client
 
     @property
     def cookies(self) -> CookieNames:

@@ -46,6 +46,9 @@ class Tidying:
             while self._revoker.wanted and (ended := await self._store.take_expired(TOGETHER)):
                 for session in ended:
                     self._revoker.revoke(session)
+                # The others stay in the store meanwhile, where a restart will find them.
+                if not await self._revoker.caught_up():
+                    return
             await self._store.prune()
         except StoreUnavailable as error:
             self._setting.record("prune_failed", code=error.code)

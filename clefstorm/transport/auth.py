@@ -8,16 +8,13 @@ credentials).
 
 from __future__ import annotations
 
-import base64
-import re
 from dataclasses import dataclass, field
 from enum import Enum
 
 from clefstorm.errors import ConfigurationError
+from clefstorm.protocol.authorization_header import build_basic, is_bearer_token, is_credential
 from clefstorm.protocol.metadata import is_loopback
 from clefstorm.transport.origin import Origin, read_url
-
-_BEARER_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 class NoAuth(Enum):
@@ -40,8 +37,8 @@ class Bearer:
     token: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.token, str) or not _BEARER_TOKEN.fullmatch(self.token):
-            raise _invalid("a bearer token is letters, digits and -._~+/ with = at its end")
+        if not is_bearer_token(self.token):
+            raise _invalid("a bearer token is visible ASCII without spaces")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +56,7 @@ class ClientCredentials:
 
     def __post_init__(self) -> None:
         for name in ("client_id", "client_secret"):
-            value = getattr(self, name)
-            if not isinstance(value, str) or not value:
+            if not is_credential(getattr(self, name)):
                 raise _invalid(f"{name} is a text, not empty")
         if self.scope is not None and not isinstance(self.scope, str):
             raise _invalid("scope is a text, or None")
@@ -77,7 +73,7 @@ def check_auth(auth: object, origin: Origin) -> None:
         case None | NoAuth():
             return
         case (str(), str()) if isinstance(auth, tuple):
-            basic(*auth)
+            build_basic(*auth)
         case Bearer() | ClientCredentials():
             pass
         case _:
@@ -95,21 +91,6 @@ def require_safe(origin: Origin) -> None:
             code="auth_needs_https",
             host=origin,
         )
-
-
-def basic(user: str, password: str) -> str:
-    """Return the value of the Authorization header for basic auth.
-
-    Raises ConfigurationError (``auth_invalid``) for a user name that this can't carry.
-    """
-    if ":" in user:
-        raise _invalid("a user name of basic auth has no colon")
-    try:
-        return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-    except UnicodeEncodeError:
-        # Outside of this block: the exception holds the password.
-        pass
-    raise _invalid("user name and password must be Unicode text")
 
 
 def _invalid(reason: str) -> ConfigurationError:

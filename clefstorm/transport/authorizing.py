@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Protocol
 
+from clefstorm.errors import ClefStormError
+from clefstorm.protocol.authorization_header import build_basic
 from clefstorm.protocol.client_auth import client_authentication
 from clefstorm.protocol.exchange import Request, Response
 from clefstorm.protocol.token_endpoint import (
@@ -19,9 +20,11 @@ from clefstorm.protocol.token_endpoint import (
     build_client_credentials_request,
     read_token_response,
 )
-from clefstorm.transport.auth import ClientCredentials, basic, require_safe
+from clefstorm.transport.auth import ClientCredentials, require_safe
 from clefstorm.transport.netrc_file import credentials_for
-from clefstorm.transport.origin import Origin
+from clefstorm.transport.origin import Origin, read_url
+from clefstorm.transport.per_loop import PerLoop
+from clefstorm.transport.single_flight import SingleFlight
 
 RENEW_BEFORE = 30.0
 """Seconds before its end from which on an access token is no longer used."""
@@ -62,16 +65,8 @@ class FromNetrc(Fixed):
     async def authorization(self) -> str | None:
         if self._value is None:
             require_safe(self._origin)
-            self._value = basic(*await asyncio.to_thread(credentials_for, self._origin.host))
+            self._value = build_basic(*await asyncio.to_thread(credentials_for, self._origin.host))
         return self._value
-
-
-@dataclass(slots=True, eq=False)
-class _Fetch:
-    """One fetch under way, and how many wait for it."""
-
-    task: asyncio.Task[Tokens]
-    waiting: int = 0
 
 
 class FromTokenEndpoint:
@@ -91,12 +86,12 @@ class FromTokenEndpoint:
         self._send = send
         self._clock = clock
         self._tokens: Tokens | None = None
-        self._fetch: _Fetch | None = None
+        self._fetches = PerLoop(lambda: SingleFlight(self._ask))
 
     async def authorization(self) -> str | None:
         tokens = self._tokens
         if tokens is None or tokens.seconds_left(self._clock()) <= RENEW_BEFORE:
-            tokens = await self._fetched()
+            tokens = await self._fetches.here().join()
         return _bearer(tokens)
 
     def refused(self, authorization: str | None) -> bool:
@@ -105,33 +100,23 @@ class FromTokenEndpoint:
             self._tokens = None
         return True
 
-    async def _fetched(self) -> Tokens:
-        loop = asyncio.get_running_loop()
-        fetch = self._fetch
-        if fetch is None or fetch.task.done() or fetch.task.get_loop() is not loop:
-            fetch = self._fetch = _Fetch(loop.create_task(self._ask()))
-        fetch.waiting += 1
-        try:
-            return await asyncio.shield(fetch.task)
-        finally:
-            fetch.waiting -= 1
-            if not fetch.waiting and not fetch.task.done():
-                self._fetch = None
-                fetch.task.cancel()
-                await asyncio.wait({fetch.task})
-
     async def _ask(self) -> Tokens:
         client = self._client
         authentication = client_authentication(
             "client_secret_basic", client_id=client.client_id, client_secret=client.client_secret
         )
         asked = self._clock()
-        response = await self._send(
-            build_client_credentials_request(client.token_url, client.scope, authentication)
-        )
-        # The lifetime counts from when the server answered, which was after we asked.
-        self._tokens = read_token_response(response, now=asked, secrets=[client.client_secret])
-        return self._tokens
+        request = build_client_credentials_request(client.token_url, client.scope, authentication)
+        try:
+            response = await self._send(request)
+            # The lifetime counts from when the server answered, which was after we asked.
+            tokens = read_token_response(response, now=asked, secrets=[client.client_secret])
+        except ClefStormError as error:
+            # Else it would be taken for one of the host that the token is for.
+            error.add_evidence(token_endpoint=read_url(client.token_url)[0])
+            raise
+        self._tokens = tokens
+        return tokens
 
 
 def _bearer(tokens: Tokens) -> str:

@@ -18,13 +18,13 @@ from typing import Any
 from tornado.httpclient import HTTPRequest
 
 from clefstorm.errors import ClefStormError, ConfigurationError, ConnectFailed, URLError
+from clefstorm.protocol.authorization_header import build_basic
 from clefstorm.protocol.exchange import LARGEST_ANSWER, Request, Response
 from clefstorm.transport.auth import (
     NO_AUTH,
     Auth,
     Bearer,
     ClientCredentials,
-    basic,
     check_auth,
     require_safe,
 )
@@ -36,6 +36,7 @@ from clefstorm.transport.wire import Body, check_headers, check_method, read_tim
 
 USER_AGENT = "clefstorm"
 
+_SECRET = {"authorization", "cookie", "proxy-authorization"}
 _WHOLE = re.compile(r"//|[A-Za-z][A-Za-z0-9+.-]*:")  # A URL with a host or a scheme.
 
 
@@ -91,14 +92,15 @@ class Channel:
                 assert self._token_channel is not None
                 return FromTokenEndpoint(auth, self._token_channel._transmit, clock)
             case tuple():
-                return Fixed(basic(*auth))
+                return Fixed(build_basic(*auth))
         return Fixed(None)
 
     def add_headers(self, headers: Mapping[str, str]) -> None:
         """Send these headers with every request from now on; a request's own go before them.
 
         Raises ConfigurationError: ``header_invalid``; ``header_reserved`` for Authorization,
-        which is what ``auth`` is for.
+        which is what ``auth`` is for, and for what the connection says itself (Content-Length,
+        Host, Transfer-Encoding).
         """
         checked = check_headers(headers)
         if "authorization" in checked:
@@ -201,9 +203,9 @@ class Channel:
 
     def _build(self, request: Request) -> HTTPRequest:
         target = self._require_ours(request.url)
-        check_method(request.method)
+        check_method(request.method, request.body)
         headers = {**self._headers, **check_headers(request.headers)}
-        if "authorization" in headers:
+        if not _SECRET.isdisjoint(headers):
             require_safe(self.origin)
         content = request.body
         if content is None and request.method in ("POST", "PUT", "PATCH"):

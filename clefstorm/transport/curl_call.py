@@ -27,7 +27,6 @@ from clefstorm.transport.http_client import (
     LARGEST_HEAD,
     NO_CONNECTION_IN_TIME,
     Failure,
-    FetchFailed,
     judge,
 )
 
@@ -42,8 +41,6 @@ FRESH_SECONDS = 2
 closes in that very moment, which is what it can't survive."""
 
 _IDEMPOTENT = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"}
-_FRAMING = ("Content-Length", "Transfer-Encoding")
-"""Say where the request ends, and that is libcurl's to say: the next one comes behind it."""
 
 _PORTS = {"http": 80, "https": 443}
 _STOP = 0
@@ -88,10 +85,6 @@ class CurlCall:
         trust: Trust | None,
         addresses: list[str],
     ) -> None:
-        if request.method == "HEAD" and request.body:
-            raise FetchFailed(
-                Failure(TransportError, "libcurl sends no body with HEAD", "client_failed")
-            )
         self._request = request
         self._parts = parts
         self._addresses = addresses
@@ -155,14 +148,12 @@ class CurlCall:
         headers = HTTPHeaders(request.headers)
         if request.user_agent:
             headers["User-Agent"] = request.user_agent
-        for name in _FRAMING:
-            headers.pop(name, None)
         lines = [
             (f"{name}: {value}" if value else f"{name};").encode("latin-1")
             for name, value in headers.get_all()
         ]
         # A name and a colon alone take away what libcurl would add.
-        own = ("Accept", "Expect") if request.method == "POST" else ("Accept", "Content-Type")
+        own = ["Accept", "Expect", *([] if request.method == "POST" else ["Content-Type"])]
         lines += [f"{name}:".encode() for name in own if name not in headers]
         curl.setopt(pycurl.HTTPHEADER, lines)
 

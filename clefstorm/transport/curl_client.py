@@ -2,9 +2,9 @@
 
 A call takes a place, looks the name up, and hands one request to Tornado's client, which waits
 for libcurl's sockets in the loop. LAW: keeps the promises of HTTPClient; configures nothing
-process-wide; no two connections of ours share a socket, so credentials never meet; a request that
-may not be sent twice is sent once (see CurlCall).
-Source: tornado.curl_httpclient; libcurl's multi_socket interface.
+process-wide; no two connections of ours share a socket, so credentials never meet; what a server
+says unasked is no answer; a request that may not be sent twice is sent once (see CurlCall).
+Source: tornado.curl_httpclient; libcurl's multi_socket interface; RFC 9112, section 9.2.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class _Multi(CurlAsyncHTTPClient):
 
         def set_up(curl: pycurl.Curl) -> None:
             call.set_up(curl)
-            if call.once and self._saw_one_closed():
+            if self._saw_one_stir():
                 curl.setopt(pycurl.FRESH_CONNECT, 1)
             self._calls[curl] = call
 
@@ -206,8 +206,11 @@ class _Multi(CurlAsyncHTTPClient):
         (self._kept.add if event == pycurl.POLL_REMOVE else self._kept.discard)(fd)
         super()._handle_socket(event, fd, multi, data)
 
-    def _saw_one_closed(self) -> bool:
-        """Whether a kept connection was closed by the other side; libcurl looks once a second."""
+    def _saw_one_stir(self) -> bool:
+        """Whether a kept connection was closed by the other side, or has said more.
+
+        What it said unasked would be taken for the next answer. libcurl looks once a second.
+        """
         poll = select.poll()
         for fd in self._kept:
             poll.register(fd, select.POLLIN)

@@ -1,7 +1,8 @@
 """What providers publish of themselves, kept: discovery documents and key sets.
 
-LAW: one fetch in flight for each document, whoever waits for it; nothing bad is kept; and a key
-that was published a few seconds before its first use is found, whatever strangers send us.
+LAW: one fetch in flight for each document in an event loop, whoever waits for it; nothing bad is
+kept; and a key that was published a few seconds before its first use is found, whatever strangers
+send us. One cache may serve several loops, each in its thread.
 
 How long one is kept is said in kept_document.
 
@@ -35,6 +36,9 @@ from clefstorm.protocol.exchange import Request, Response
 from clefstorm.protocol.jwks import KeySet, read_jwks
 from clefstorm.protocol.metadata import ProviderMetadata, discovery_request, read_metadata
 from clefstorm.transport.kept_document import Clock, Document, read_life
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 LARGEST_KEY_SET = 256 * 1024
 """Bytes of a provider's key set that we agree to read."""
@@ -80,19 +84,18 @@ class KeyDocument(Document[KeySet]):
 
         # Only a fetch that began after the question answers it.
         while not served() and self._landed <= asked:
-            if self._flight is None and not (first_hand or self._may_fetch(kid)):
+            flight = self._flights.here()
+            if not (flight.under_way or first_hand or self._may_fetch(kid)):
                 if self._failure is None:
                     return keys
                 break
             keys = await self._refetched()
-        if not served() and self._failure is not None:
+        failure = self._failure
+        if not served() and failure is not None:
             # Nobody can say that the kid is unknown as long as the keys can't be had.
-            raise self._failure.with_traceback(None)
+            raise failure.with_traceback(None)
         if not served():
-            self._missed[hash(kid)] = self._clock()
-            self._missed.move_to_end(hash(kid))
-            if len(self._missed) > MOST_MISSED:
-                self._missed.popitem(last=False)
+            _keep(self._missed, hash(kid), self._clock(), MOST_MISSED)
         return keys
 
     def _may_fetch(self, kid: str | None) -> bool:
@@ -143,7 +146,7 @@ class DocumentCache:
         document = self._metadata.get(issuer)
         if document is None:
             document = Document(lambda: self._fetch_metadata(issuer), self._clock, self._lifetime)
-        _keep(self._metadata, issuer, document)
+        _keep(self._metadata, issuer, document, MOST_DOCUMENTS)
         return await document.current()
 
     async def keys(
@@ -166,7 +169,7 @@ class DocumentCache:
             document = KeyDocument(
                 lambda: self._fetch_keys(jwks_uri), self._clock, self._lifetime, self._burst
             )
-        _keep(self._keys, jwks_uri, document)
+        _keep(self._keys, jwks_uri, document, MOST_DOCUMENTS)
         return await document.for_kid(kid, first_hand=first_hand, instead_of=instead_of)
 
     async def _fetch_metadata(self, issuer: str) -> tuple[ProviderMetadata, float | None]:
@@ -192,12 +195,9 @@ class DocumentCache:
         return read_jwks(response.body), read_life(response)
 
 
-D = TypeVar("D", bound=Document[ProviderMetadata] | KeyDocument)
-
-
-def _keep(shelf: OrderedDict[str, D], name: str, document: D) -> None:
-    """Put a document to the end of the shelf, and drop what was wanted longest ago."""
-    shelf[name] = document
-    shelf.move_to_end(name)
-    if len(shelf) > MOST_DOCUMENTS:
+def _keep(shelf: OrderedDict[K, T], key: K, thing: T, most: int) -> None:
+    """Put a thing to the end of the shelf, and drop what was put there longest ago."""
+    shelf.pop(key, None)  # And not moved: another thread may have dropped it.
+    shelf[key] = thing
+    if len(shelf) > most:
         shelf.popitem(last=False)

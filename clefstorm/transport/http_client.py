@@ -32,7 +32,6 @@ LARGEST_HEAD = 32 * 1024
 """Bytes of an answer's status line and headers that we agree to read."""
 
 
-@functools.lru_cache(maxsize=32)
 def tls_context(verify: bool | str) -> ssl.SSLContext:
     """Return the one TLS context for a ``verify`` setting: at least TLS 1.2.
 
@@ -46,6 +45,11 @@ def tls_context(verify: bool | str) -> ssl.SSLContext:
             code="verify_invalid",
             got=type(verify).__name__,
         )
+    return _tls_context(verify)
+
+
+@functools.lru_cache(maxsize=32)
+def _tls_context(verify: bool | str) -> ssl.SSLContext:
     if isinstance(verify, bool):
         context = ssl.create_default_context()
         if not verify:

@@ -20,7 +20,9 @@ from uuid import UUID
 
 from clefstorm.errors import ConfigurationError, ProtocolViolation, class_of_status
 from clefstorm.protocol.exchange import Request, Response
-from clefstorm.protocol.strict_json import read_json
+from clefstorm.protocol.redirects import REDIRECTS
+from clefstorm.protocol.strict_json import is_unicode, read_json
+from clefstorm.transport.wire import check_headers
 
 
 class ValueEncoder(json.JSONEncoder):
@@ -129,11 +131,20 @@ def _parameter(name: str, value: Any, encoder: json.JSONEncoder) -> str:
             name=name,
             got=type(value).__name__,
         )
-    return str(json.loads(written)) if written[0] == '"' else written
+    text = str(json.loads(written)) if written[0] == '"' else written
+    if not is_unicode(f"{name}{text}"):
+        raise ConfigurationError(
+            "a parameter must be Unicode text", code="parameter_invalid", name=name
+        )
+    return text
 
 
 def _with_query(url: str, params: Mapping[str, Any] | None, encoder: json.JSONEncoder) -> str:
     """Return the URL with parameters added; None leaves one out, a sequence repeats it."""
+    if not isinstance(params, Mapping | None):
+        raise ConfigurationError(
+            "params map names to values", code="parameter_invalid", got=type(params).__name__
+        )
     pairs = [
         (name, _parameter(name, each, encoder))
         for name, value in (params or {}).items()
@@ -157,15 +168,23 @@ def build_json_request(
 ) -> Request:
     """Build the request; ``body`` None sends none.
 
-    Raises ConfigurationError (``body_not_json``, ``parameter_invalid``).
+    Raises ConfigurationError (``body_not_json``, ``parameter_invalid``, ``header_invalid``,
+    ``header_reserved``, ``max_bytes_invalid``).
     """
+    if not isinstance(max_bytes, int) or max_bytes < 1:
+        raise ConfigurationError(
+            "max_bytes is a number of bytes, 1 or more", code="max_bytes_invalid", got=max_bytes
+        )
     headers = {"accept": "application/json"}
     content = None
     if body is not None:
         headers["content-type"] = "application/json"
-        content = _written(body, encoder).encode()
-    for name, value in (extra_headers or {}).items():
-        headers[name.lower()] = value
+        written = _written(body, encoder)
+        if not is_unicode(written):
+            raise _not_json("there is half of a surrogate pair in it", body)
+        content = written.encode()
+    if extra_headers is not None:
+        headers |= check_headers(extra_headers)
     return Request(
         method=method,
         url=_with_query(url, params, encoder),
@@ -193,8 +212,9 @@ def read_json_response(response: Response, **evidence: Any) -> Any:
         body = read_json(response.body)
     except ProtocolViolation:
         body = response.body.decode("utf-8", "replace")
+    hint = ", and redirects are not followed" if response.status in REDIRECTS else ""
     raise class_of_status(response.status)(
-        f"the server answered {response.status}",
+        f"the server answered {response.status}{hint}",
         status=response.status,
         headers=response.headers,
         body=body,

@@ -4,21 +4,22 @@ A document is fresh for ``lifetime`` seconds, or for its answer's Cache-Control 
 between 5 minutes and 24 hours. Then it is fetched again; when that fails, or brings nothing usable,
 the old one serves on for at most a day, and the next try is half a minute later.
 
-LAW: one fetch in flight, whoever waits for it; nothing bad is kept; what the document says is not
-looked at here. Source: RFC 9111, section 5.2.2.
+LAW: one fetch in flight in each event loop, whoever waits for it; nothing bad is kept; nothing that
+is older replaces what is newer; what the document says is not looked at here.
+Source: RFC 9111, section 5.2.2.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from clefstorm.errors import ClefStormError, DocumentViolation, ProtocolViolation
 from clefstorm.protocol.exchange import Response
+from clefstorm.transport.per_loop import PerLoop
+from clefstorm.transport.single_flight import SingleFlight
 
 SHORTEST_LIFE, LONGEST_LIFE = 300.0, 86400.0
 """Seconds between which a provider's max-age is held."""
@@ -46,15 +47,6 @@ def read_life(response: Response) -> float | None:
     return None if found is None else min(max(float(found[1]), SHORTEST_LIFE), LONGEST_LIFE)
 
 
-@dataclass(slots=True, eq=False)
-class _Flight:
-    """One fetch under way, and how many wait for it."""
-
-    task: asyncio.Task[None]
-    number: int
-    waiting: int = 0
-
-
 class Document(Generic[V]):
     """One document. ``fetch`` returns it with the seconds of its freshness, None for the usual."""
 
@@ -67,7 +59,7 @@ class Document(Generic[V]):
         self._value: V | None = None
         self._failure: ClefStormError | None = None  # of the last fetch
         self._stale_at = self._dead_at = self._retry_at = 0.0
-        self._flight: _Flight | None = None
+        self._flights = PerLoop(lambda: SingleFlight(self._fly))
         self._begun = self._landed = 0  # Numbers of flights, so that order needs no clock.
         self._begun_at = 0.0
 
@@ -83,31 +75,18 @@ class Document(Generic[V]):
 
         Raises what the fetch raised when there is no old one, or it is too old.
         """
-        flight = self._flight or self._take_off()
-        flight.waiting += 1
         try:
-            # Whoever is cancelled must not take the fetch from the others.
-            await asyncio.shield(flight.task)
+            await self._flights.here().join()
         except ClefStormError:
             if self._value is None or self._clock() >= self._dead_at:
                 raise
-        finally:
-            flight.waiting -= 1
-            if not flight.waiting and not flight.task.done():
-                self._flight = None
-                flight.task.cancel()
-                await asyncio.wait({flight.task})
         assert self._value is not None
         return self._value
 
-    def _take_off(self) -> _Flight:
+    async def _fly(self) -> None:
         self._begun += 1
-        self._begun_at = self._clock()
-        task = asyncio.create_task(self._fly(self._begun, self._begun_at))
-        self._flight = _Flight(task, self._begun)
-        return self._flight
-
-    async def _fly(self, number: int, begun_at: float) -> None:
+        number, begun_at = self._begun, self._clock()
+        self._begun_at = begun_at
         failure: ClefStormError | None = None
         try:
             value, life = await self._fetch()
@@ -116,17 +95,16 @@ class Document(Generic[V]):
         except ClefStormError as error:
             failure = error
         else:
-            self._value = value
-            self._stale_at = begun_at + (self._lifetime if life is None else life)
-            self._dead_at = self._stale_at + STALE_LIFE
-        finally:
-            # Not when it was given up, and another one may have begun.
-            if self._flight is not None and self._flight.number == number:
-                self._flight = None
-                self._landed = number
-        self._failure = failure
+            if number > self._landed:
+                self._value = value
+                self._stale_at = begun_at + (self._lifetime if life is None else life)
+                self._dead_at = self._stale_at + STALE_LIFE
+        # Else one that began later, in another loop, was faster.
+        if number > self._landed:
+            self._landed, self._failure = number, failure
+            if failure is not None:
+                self._retry_at = self._clock() + RETRY
         if failure is not None:
-            self._retry_at = self._clock() + RETRY
             if self._value is not None:
                 _log.warning("a provider's document is not renewed: %s", failure)
             raise failure

@@ -21,21 +21,26 @@ from clefstorm.errors import ConfigurationError
 T = TypeVar("T")
 
 
+def refuse_in_loop() -> None:
+    """Raise ConfigurationError (``blocking_in_loop``) in a thread that runs an event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise ConfigurationError(
+        "this call blocks, and would stop the event loop that runs here: use its async twin, "
+        "AsyncConnection, AsyncPodConnection or AsyncClient (clefstorm.async_connections)",
+        code="blocking_in_loop",
+    )
+
+
 def run_blocking(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Return what the coroutine returns that ``call`` makes, or raise what it raises.
 
     May be called from any thread that runs no event loop; an interrupted wait (Ctrl-C) cancels
     the coroutine. Raises ConfigurationError (code ``blocking_in_loop``).
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        pass
-    else:
-        raise ConfigurationError(
-            "this call blocks, and would stop the event loop that runs here: use its async twin",
-            code="blocking_in_loop",
-        )
+    refuse_in_loop()
     future = asyncio.run_coroutine_threadsafe(call(), _loop_thread.loop())
     try:
         return future.result()
@@ -44,8 +49,8 @@ def run_blocking(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         raise
 
 
-class _Threads(ThreadPoolExecutor):
-    """The threads of the loop, for look-ups of names say: one for each job.
+class Threads(ThreadPoolExecutor):
+    """One thread for each job, so that none waits for another to end.
 
     Python's own pool takes no job when the main thread has ended, though other threads may still
     work, and a look-up that hangs keeps the process from ending.
@@ -81,7 +86,7 @@ class _LoopThread:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                self._loop.set_default_executor(_Threads())
+                self._loop.set_default_executor(Threads())
                 self._thread = threading.Thread(
                     target=self._loop.run_forever, name="clefstorm-blocking", daemon=True
                 )

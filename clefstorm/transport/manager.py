@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
+import os
 import threading
 import time
-from collections import OrderedDict
+import weakref
 from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -20,22 +20,15 @@ from typing import Any
 
 from clefstorm.errors import ConfigurationError, ConnectFailed
 from clefstorm.transport.connection import Connection
-from clefstorm.transport.connection_hook import ConnectionHook, ask
+from clefstorm.transport.connection_hook import ConnectionHook, ask, check_connection, check_hook
+from clefstorm.transport.connection_shelf import ConnectionShelf, Key
+from clefstorm.transport.loop_thread import Threads
 from clefstorm.transport.origin import Origin, read_hostname
 
 _log = logging.getLogger("clefstorm.transport")
 
-_Key = tuple[Origin, Hashable]
 _AGAIN = object()
 """Stands for a connection that nobody got: whoever made it was interrupted."""
-
-
-@dataclass(slots=True, eq=False)
-class _Kept:
-    """A connection that was made, and when it was last found."""
-
-    connection: Any
-    found: float
 
 
 @dataclass(slots=True, eq=False)
@@ -52,9 +45,9 @@ class ConnectionManager:
     Hooks are asked in the order in which they were added; without any, a connection is
     ``connection_class(host, auth)``. Those that were made, not added, are closed and forgotten
     when they have not been found for ``idle_seconds`` and are not sending; of more than
-    ``max_connections`` the one that was found longest ago and is not sending. So find a
-    connection for each piece of work instead of keeping it. ``clock`` gives seconds. Raises
-    ConfigurationError.
+    ``max_connections`` those that were found longest ago, once that is 5 seconds, and are not
+    sending. So find a connection for each piece of work instead of keeping it. ``clock`` gives
+    seconds. Raises ConfigurationError.
     """
 
     def __init__(
@@ -65,33 +58,29 @@ class ConnectionManager:
         idle_seconds: float = 300.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if max_connections < 1 or not 0 < idle_seconds < math.inf:
+        self._shelf = ConnectionShelf(
+            max_connections=max_connections, idle_seconds=idle_seconds, clock=clock
+        )
+        if not callable(connection_class):
             raise ConfigurationError(
-                "max_connections is at least 1, idle_seconds more than 0", code="manager_invalid"
+                "connection_class is a class such as Connection or AsyncConnection",
+                code="manager_invalid",
+                got=connection_class,
             )
         self._connection_class = connection_class
-        self._max_connections = max_connections
-        self._idle_seconds = idle_seconds
-        self._clock = clock
         self._lock = threading.Lock()
         self._hooks: tuple[ConnectionHook, ...] = ()
-        self._added: dict[_Key, Any] = {}
-        self._made: OrderedDict[_Key, _Kept] = OrderedDict()  # Found longest ago first.
-        self._replaced: list[Any] = []  # To be closed when they are no longer sending.
-        self._making: dict[_Key, _Making] = {}
+        self._making: dict[Key, _Making] = {}
         self._waiting: dict[int, _Making] = {}  # By thread.
+        self._threads = Threads()
+        _managers.add(self)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {len(self._added) + len(self._made)} connections>"
+        return f"<{type(self).__name__} of {len(self._shelf)} connections>"
 
     def add_conn_hook(self, hook: ConnectionHook) -> None:
         """Ask this hook too, after those that were added before. Raises ConfigurationError."""
-        if isinstance(hook, type) or not callable(getattr(hook, "connect", None)):
-            raise ConfigurationError(
-                "a hook is an instance of a subclass of ConnectionHook",
-                code="hook_invalid",
-                got=type(hook).__name__,
-            )
+        check_hook(hook)
         with self._lock:
             self._hooks = (*self._hooks, hook)
 
@@ -103,16 +92,15 @@ class ConnectionManager:
     def add(self, host: str, auth: Hashable, conn: Any) -> None:
         """Keep this connection for the host and credentials until ``reset``.
 
-        It replaces one that is there: one that was made is closed as soon as it is not sending;
-        one that was added is its adder's to close. Raises URLError, ConfigurationError.
+        It replaces one that is there: one that was made is closed when it is not sending, and was
+        not found within the last 5 seconds; one that was added is its adder's to close. Raises
+        URLError, ConfigurationError.
         """
         key = _key(host, auth)
+        check_connection(conn, str(key[0]))
         with self._lock:
-            self._added[key] = conn
-            made = self._made.pop(key, None)
-            if made is not None and made.connection is not conn:
-                self._replaced.append(made.connection)
-            gone = self._let_go()
+            self._shelf.add(key, conn)
+            gone = self._shelf.take_ended()
         _close(gone)
 
     def find(self, host: str, auth: Hashable) -> Any:
@@ -151,7 +139,8 @@ class ConnectionManager:
             if mine:
                 loop = asyncio.get_running_loop()
                 try:
-                    made = loop.run_in_executor(None, self._make, key, making)
+                    # A pool could be full of hooks that wait for this one.
+                    made = loop.run_in_executor(self._threads, self._make, key, making)
                 except BaseException as error:
                     self._give_up(key, making, error)
                     raise
@@ -163,14 +152,10 @@ class ConnectionManager:
     def reset(self) -> None:
         """Close and forget all connections, those that are sending too; the hooks stay."""
         with self._lock:
-            gone = [*self._added.values(), *self._replaced]
-            gone += [kept.connection for kept in self._made.values()]
-            self._added.clear()
-            self._made.clear()
-            self._replaced.clear()
+            gone = self._shelf.take_all()
         _close(gone)
 
-    def _begin(self, key: _Key, thread: int | None) -> tuple[Any, _Making | None, bool]:
+    def _begin(self, key: Key, thread: int | None) -> tuple[Any, _Making | None, bool]:
         """Return the connection, or one that is being made; True when that is for us to do.
 
         ``thread`` is going to wait for it; None when nobody is stopped by waiting.
@@ -179,8 +164,8 @@ class ConnectionManager:
         gone: list[Any] = []
         try:
             with self._lock:
-                gone = self._let_go()
-                connection, making = self._held(key), None
+                gone = self._shelf.take_ended()
+                connection, making = self._shelf.find(key), None
                 if connection is None:
                     making = self._making.get(key)
                     if making is None:
@@ -193,14 +178,6 @@ class ConnectionManager:
             _close(gone)
         return connection, making, mine
 
-    def _held(self, key: _Key) -> Any:
-        kept = self._made.get(key)
-        if kept is None:
-            return self._added.get(key)
-        kept.found = self._clock()
-        self._made.move_to_end(key)
-        return kept.connection
-
     def _refuse_circle(self, making: _Making, thread: int) -> None:
         wanted: _Making | None = making
         while wanted is not None and wanted.thread is not None:
@@ -210,7 +187,7 @@ class ConnectionManager:
                 )
             wanted = self._waiting.get(wanted.thread)
 
-    def _make(self, key: _Key, making: _Making) -> Any:
+    def _make(self, key: Key, making: _Making) -> Any:
         making.thread = threading.get_ident()
         try:
             connection = self._connect(*key)
@@ -219,17 +196,13 @@ class ConnectionManager:
             raise
         with self._lock:
             del self._making[key]
-            if key in self._added:
-                self._replaced.append(connection)
-                connection = self._added[key]
-            else:
-                self._made[key] = _Kept(connection, self._clock())
-            gone = self._let_go()
+            connection = self._shelf.put(key, connection)
+            gone = self._shelf.take_ended()
         making.outcome.set_result(connection)
         _close(gone)
         return connection
 
-    def _give_up(self, key: _Key, making: _Making, error: BaseException) -> None:
+    def _give_up(self, key: Key, making: _Making, error: BaseException) -> None:
         with self._lock:
             del self._making[key]
         if isinstance(error, Exception):
@@ -252,27 +225,26 @@ class ConnectionManager:
             hooks=", ".join(type(hook).__qualname__ for hook in hooks),
         )
 
-    def _let_go(self) -> list[Any]:
-        """Take out what is to be closed; under the lock."""
-        gone = [connection for connection in self._replaced if not _sending(connection)]
-        self._replaced = [connection for connection in self._replaced if _sending(connection)]
-        now = self._clock()
-        excess = len(self._made) - self._max_connections
-        newest = next(reversed(self._made), None)  # Whoever found it is about to send.
-        for key, kept in list(self._made.items()):
-            idle = now - kept.found >= self._idle_seconds
-            if not idle and (excess <= 0 or key == newest):
-                break
-            if not _sending(kept.connection):
-                gone.append(self._made.pop(key).connection)
-                excess -= 1
-            elif idle:
-                kept.found = now
-                self._made.move_to_end(key)
-        return gone
+    def after_fork(self) -> None:
+        """Begin anew in a forked process, to which only the thread that forked came along."""
+        self._lock = threading.Lock()  # Another thread may have held it.
+        me = threading.get_ident()
+        self._making = {key: each for key, each in self._making.items() if each.thread == me}
+        self._waiting = {}
 
 
-def _key(host: str, auth: Hashable) -> _Key:
+_managers: weakref.WeakSet[ConnectionManager] = weakref.WeakSet()
+
+
+def _begin_anew() -> None:
+    for manager in list(_managers):
+        manager.after_fork()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
+
+
+def _key(host: str, auth: Hashable) -> Key:
     try:
         hash(auth)
     except TypeError:
@@ -282,10 +254,6 @@ def _key(host: str, auth: Hashable) -> _Key:
             got=type(auth).__name__,
         ) from None
     return read_hostname(host, None), auth
-
-
-def _sending(connection: Any) -> bool:
-    return bool(getattr(connection, "sending", False))
 
 
 def _close(connections: Iterable[Any]) -> None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from clefstorm.errors import URLError
+from clefstorm.protocol.redirects import DEFAULT_PORTS
 
-_PORTS = {"http": 80, "https": 443}
 _HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9._-]{0,251}[a-z0-9_])?\.?")
 _IPV6 = re.compile(r"[0-9a-f:]*:[0-9a-f:.]*")  # Without a zone, which means nothing elsewhere.
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
@@ -30,7 +30,7 @@ class Origin:
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
+        port = "" if self.port == DEFAULT_PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{host}{port}"
 
     __repr__ = __str__  # So does the evidence of an error show it.
@@ -42,23 +42,34 @@ def read_url(url: str) -> tuple[Origin, SplitResult]:
     Raises URLError (code ``url_invalid``) with the reason.
     """
     if not isinstance(url, str):
-        raise _invalid("it is a text")
+        raise _invalid("it must be a text")
+    if not url:
+        raise _invalid("it is empty")
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        host = parts.hostname
         if host is not None and ":" in host:
             host = ipaddress.IPv6Address(host).compressed
     except ValueError:
         raise _invalid("it can't be read") from None
     if not _VISIBLE.fullmatch(url):
         raise _invalid("anything but visible ASCII has to be percent-encoded")
-    if parts.scheme not in _PORTS:
-        raise _invalid("it begins with http:// or https://")
+    if parts.scheme not in DEFAULT_PORTS:
+        raise _invalid("it must begin with http:// or https://")
     if "@" in parts.netloc:
         raise _invalid("user info has no place in it")
-    if host is None or port == 0 or not (_IPV6.fullmatch(host) or _HOST_NAME.fullmatch(host)):
-        raise _invalid("it needs a host, and a port between 1 and 65535 if any")
-    return Origin(parts.scheme, host, _PORTS[parts.scheme] if port is None else port), parts
+    if "#" in url:
+        # What is added to the URL would be part of it, and stay here.
+        raise _invalid("a fragment is never sent")
+    if host is None or not (_IPV6.fullmatch(host) or _HOST_NAME.fullmatch(host)):
+        raise _invalid("it must have a host")
+    try:
+        port = parts.port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise _invalid("a port is a number between 1 and 65535")
+    return Origin(parts.scheme, host, DEFAULT_PORTS[parts.scheme] if port is None else port), parts
 
 
 def read_hostname(hostname: str, port: int | None) -> Origin:
@@ -67,11 +78,13 @@ def read_hostname(hostname: str, port: int | None) -> Origin:
     Raises URLError (codes ``url_invalid``, ``port_invalid``).
     """
     origin, parts = read_url(hostname)
-    if parts.path not in ("", "/") or parts.query or parts.fragment:
+    if parts.path not in ("", "/") or parts.query:
         raise _invalid("a connection is made for an origin, without a path")
     if port is None:
         return origin
-    if type(port) is not int or not 0 < port < 65536 or parts.port not in (None, port):
+    if type(port) is not int or not 0 < port < 65536:
+        raise URLError("port is a number between 1 and 65535", code="port_invalid", got=port)
+    if parts.port not in (None, port):
         raise URLError("hostname and port contradict each other", code="port_invalid", got=port)
     return Origin(origin.scheme, origin.host, port)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -31,7 +32,7 @@ class PerLoop(Generic[T]):
         running = asyncio.get_running_loop()
         for loop in list(self._things):
             if loop.is_closed():
-                self._end(self._things.pop(loop))
+                self._end_that_of(loop)
         thing = self._things.get(running)
         if thing is None:
             thing = self._things[running] = self._make()
@@ -42,14 +43,17 @@ class PerLoop(Generic[T]):
         running = asyncio.get_running_loop()
         if self._things.get(running) is not thing:
             return False
-        del self._things[running]
-        return True
+        return self._things.pop(running, None) is thing
 
     def end(self) -> None:
         """End all, each where its loop runs."""
-        while self._things:
-            loop, thing = self._things.popitem()
-            call_in(loop, lambda thing=thing: self._end(thing))  # type: ignore[misc]
+        for loop in list(self._things):
+            self._end_that_of(loop)
+
+    def _end_that_of(self, loop: asyncio.AbstractEventLoop) -> None:
+        thing = self._things.pop(loop, None)
+        if thing is not None:  # Another thread may have been faster.
+            call_in(loop, partial(self._end, thing))
 
 
 def call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:

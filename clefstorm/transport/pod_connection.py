@@ -9,6 +9,7 @@ show. Source: the interface of diaspy's Connection.
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +17,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TypeVar, Unpack
 
-from clefstorm.errors import ConnectFailed, DeadlineExceeded
+from clefstorm.errors import ConnectFailed, DeadlineExceeded, ProviderError
 from clefstorm.protocol.exchange import Flow, Response
 from clefstorm.protocol.pod import (
     TOKEN_METHODS,
@@ -31,7 +32,7 @@ from clefstorm.protocol.pod import (
     sign_in,
     sign_out,
 )
-from clefstorm.transport.loop_thread import run_blocking
+from clefstorm.transport.loop_thread import refuse_in_loop, run_blocking
 from clefstorm.transport.per_loop import PerLoop
 from clefstorm.transport.runner import AsyncRunner
 from clefstorm.transport.wire import read_timeout
@@ -47,8 +48,8 @@ class AsyncPodConnection:
     ``pod`` is its address, https://pod.example.com; plain http is for loopback alone. Nothing is
     sent before it is asked for: ``login`` is a call of its own. ``verify`` is True, False (never
     in production) or the path of a CA file. ``timeout`` is in seconds for each request (None: 5),
-    or a pair (connect, read); a login, fetching the token, and each call may take twice as long
-    as a whole.
+    or a pair (connect, read); each method may take twice as long as a whole, waiting for others
+    and fetching the token included.
     ``clock`` gives epoch seconds, for the end of cookies. An answer has at most 1 MiB.
 
     Raises ConfigurationError: ``pod_invalid`` (a URLError), ``username_invalid``,
@@ -73,6 +74,7 @@ class AsyncPodConnection:
         self._clock = clock
         self._session = PodSession(self.pod, clock=clock)
         self._locks = PerLoop(asyncio.Lock)
+        self._refused: ProviderError | None = None
 
     def __repr__(self) -> str:
         """The token that is held, '' for none; fetches nothing."""
@@ -84,21 +86,24 @@ class AsyncPodConnection:
     async def login(self) -> None:
         """Sign in, with new cookies, and fetch the token that belongs to the session.
 
-        Of those who call it at once one signs in; the others wait, and sign in only if that
-        failed. A login that fails leaves the session of before as it was.
+        Of those who call it at once one signs in; the others wait, are refused as that one was,
+        and sign in only if it failed otherwise. A login that fails leaves the session of before
+        as it was.
 
         Raises ProviderError (``login_refused``); ProtocolViolation for what is no pod
         (``pod_status``, ``pod_page_not_html``, ``pod_token_missing``, ``pod_token_invalid``,
         ``pod_redirects``, ``pod_redirect_foreign``, ``pod_redirect_invalid``,
         ``pod_session_missing``); TransportError (``pod_busy`` among its codes).
         """
-        before = self._session
-        async with self._alone():
+        before, refused_before = self._session, self._refused
+        ends = self._ends()
+        async with self._alone(ends):
+            if self._refused is not None and self._refused is not refused_before:
+                # Another try of the same password could lock the account.
+                raise copy.copy(self._refused)
             # Else whoever was first has done it.
             if self._session is before or not self._session.signed_in:
-                fresh = PodSession(self.pod, clock=self._clock)
-                await self._run(sign_in(fresh, self._username, self._password))
-                self._session = fresh
+                await self._sign_in(ends)
 
     async def logout(self) -> None:
         """Forget token and cookies, and end the session at the pod.
@@ -106,9 +111,10 @@ class AsyncPodConnection:
         They are gone, too, when the pod can't be told: TransportError, or ProtocolViolation
         (``pod_status``). The code ``pod_busy`` alone means that nothing has happened.
         """
-        async with self._alone():
+        ends = self._ends()
+        async with self._alone(ends):
             ended = self._forget()
-            await self._run(sign_out(ended))
+            await self._run(sign_out(ended), ends)
 
     async def get_token(self, fetch: bool = False) -> str:
         """Return the token that is held; fetch one when there is none, or when ``fetch`` says so.
@@ -117,19 +123,7 @@ class AsyncPodConnection:
         token is held, a warning is logged and that one returned. Raises ProtocolViolation as
         ``login`` does, TransportError.
         """
-        if self._session.token and not fetch:
-            return self._session.token
-        async with self._alone():
-            # Whoever was first may have fetched one meanwhile.
-            if self._session.token and not fetch:
-                return self._session.token
-            try:
-                return await self._run(fetch_token(self._session))
-            except (ConnectFailed, DeadlineExceeded) as error:
-                if not self._session.token:
-                    raise
-                _log.warning("no new token from %s, the old one serves: %s", self.pod, error.code)
-                return self._session.token
+        return await self._token(self._ends(), fetch=fetch)
 
     async def get(self, path: str, **options: Unpack[CallOptions]) -> Response:
         """Send a GET and return the answer, whatever its status; a redirect is not followed.
@@ -182,21 +176,49 @@ class AsyncPodConnection:
         self, method: str, path: str, data: Data = None, **options: Unpack[CallOptions]
     ) -> Response:
         request = build_call(self.pod, method, path, data, **options)
+        ends = self._ends()
         if method in TOKEN_METHODS and "x-csrf-token" not in request.headers:
-            await self.get_token()
-        return await self._run(call(self._session, request))
+            await self._token(ends, fetch=False)
+        return await self._run(call(self._session, request), ends)
+
+    async def _sign_in(self, ends: float) -> None:
+        fresh = PodSession(self.pod, clock=self._clock)
+        try:
+            await self._run(sign_in(fresh, self._username, self._password), ends)
+        except ProviderError as error:
+            self._refused = copy.copy(error)  # Without the frames that led there.
+            raise
+        self._session = fresh
+
+    async def _token(self, ends: float, *, fetch: bool) -> str:
+        if self._session.token and not fetch:
+            return self._session.token
+        async with self._alone(ends):
+            # Whoever was first may have fetched one meanwhile.
+            if self._session.token and not fetch:
+                return self._session.token
+            try:
+                return await self._run(fetch_token(self._session), ends)
+            except (ConnectFailed, DeadlineExceeded) as error:
+                if not self._session.token:
+                    raise
+                _log.warning("no new token from %s, the old one serves: %s", self.pod, error.code)
+                return self._session.token
 
     def _forget(self) -> PodSession:
         """Begin anew, and return what there was."""
         session, self._session = self._session, PodSession(self.pod, clock=self._clock)
         return session
 
+    def _ends(self) -> float:
+        return asyncio.get_running_loop().time() + self._deadline
+
     @asynccontextmanager
-    async def _alone(self) -> AsyncIterator[None]:
+    async def _alone(self, ends: float) -> AsyncIterator[None]:
         """Let what changes the session happen one after the other."""
         lock = self._locks.here()
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout_at(ends):
                 await lock.acquire()
         except TimeoutError:
             raise DeadlineExceeded(
@@ -209,8 +231,9 @@ class AsyncPodConnection:
         finally:
             lock.release()
 
-    async def _run(self, flow: Flow[T]) -> T:
-        return await self._runner.run(flow, deadline=self._deadline)
+    async def _run(self, flow: Flow[T], ends: float) -> T:
+        left = max(0.0, ends - asyncio.get_running_loop().time())
+        return await self._runner.run(flow, deadline=left)
 
 
 class PodConnection:
@@ -276,6 +299,7 @@ class PodConnection:
         run_blocking(lambda: self._twin.close())
 
     def __enter__(self) -> PodConnection:
+        refuse_in_loop()  # Else the end of the block would say it, over what the block said.
         return self
 
     def __exit__(

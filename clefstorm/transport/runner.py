@@ -24,7 +24,7 @@ from clefstorm.protocol.exchange import (
     Response,
 )
 from clefstorm.transport.auth import NO_AUTH
-from clefstorm.transport.connection import AsyncConnection
+from clefstorm.transport.connection import AsyncConnection, Connection
 from clefstorm.transport.documents import DocumentCache
 from clefstorm.transport.http_client import tls_context
 from clefstorm.transport.manager import ConnectionManager
@@ -48,8 +48,9 @@ class AsyncRunner:
 
     Its requests go without credentials of a connection (NO_AUTH): a flow's are its own. Without a
     ``manager`` it has one of AsyncConnections, for which ``verify`` and ``timeout`` (seconds, for
-    one request) hold; a given one decides both, and is its owner's to ``reset``. ``clock`` gives
-    epoch seconds for the cache. Usable before a loop runs. Raises ConfigurationError.
+    one request) hold; a given one decides both, makes AsyncConnections too, and is its owner's to
+    ``reset``. ``clock`` gives epoch seconds for the cache. Usable before a loop runs. Raises
+    ConfigurationError.
     """
 
     def __init__(
@@ -63,6 +64,12 @@ class AsyncRunner:
         # Judged now: a wrong setting shows when it is made, and files are read before a loop runs.
         tls_context(verify)
         read_timeout(timeout)
+        if not isinstance(manager, ConnectionManager | None):
+            raise ConfigurationError(
+                "manager is a ConnectionManager with connection_class=AsyncConnection",
+                code="manager_invalid",
+                got=type(manager).__name__,
+            )
         if manager is not None and (verify is not True or timeout is not None):
             raise ConfigurationError(
                 "verify and timeout are those of the manager's connections: set them there",
@@ -80,7 +87,8 @@ class AsyncRunner:
 
         What goes wrong with an ask is raised in the flow, where it asked; so is DeadlineExceeded
         (code ``flow_deadline``), once: a flow that asks on after that is closed. A call that is
-        cancelled closes the flow. Raises what the flow raises.
+        cancelled closes the flow. Raises what the flow raises, and ConfigurationError (code
+        ``connection_blocks``) when the manager's connections are not asynchronous.
         """
         ends = asyncio.get_running_loop().time() + deadline
         answer: Answer | None = None
@@ -134,7 +142,16 @@ class AsyncRunner:
                 method=request.method,
             )
         connection = await self._manager.find_async(str(origin), NO_AUTH)
-        response: Response = await connection.send(request)
+        send = getattr(connection, "send", None)
+        if isinstance(connection, Connection) or not callable(send):
+            raise ConfigurationError(
+                "the manager's connections block, or are none: give it "
+                "connection_class=AsyncConnection, and let its hooks return those",
+                code="connection_blocks",
+                host=origin,
+                got=type(connection).__name__,
+            )
+        response: Response = await send(request)
         return response
 
     async def close(self) -> None:

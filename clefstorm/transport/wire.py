@@ -1,8 +1,8 @@
 """What goes over the wire, and what may come back: one request as Tornado's clients take it.
 
-LAW: every line of the request was judged here; nothing that we are given can end one. The content
-of an answer is bounded before and after it is inflated.
-Source: RFC 9110, sections 5.1, 5.5 and 9.1; RFC 1952 (gzip).
+LAW: every line of the request was judged here; nothing that we are given can end one, or say where
+the request ends. The content of an answer is bounded before and after it is inflated.
+Source: RFC 9110, sections 5.1, 5.5, 7.2, 9.1 and 9.3.2; RFC 9112, section 6; RFC 1952 (gzip).
 """
 
 from __future__ import annotations
@@ -18,21 +18,36 @@ from clefstorm.transport.http_client import BROKEN, TOO_LARGE, Failure
 DEFAULT_TIMEOUT = 5.0
 """Seconds for one request, from the call to the last byte, unless the application says else."""
 
+_OURS = {"content-length", "host", "transfer-encoding"}
+"""Where a request ends, for the next one comes behind it, and whose credentials it carries."""
+
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
-def check_method(method: str) -> None:
-    """Raise ConfigurationError (``method_invalid``) for what can't be an HTTP method."""
+def check_method(method: str, body: bytes | None) -> None:
+    """Raise ConfigurationError for what can't be an HTTP method, or has a body and must not.
+
+    Codes ``method_invalid``, ``body_unsendable``.
+    """
     if not isinstance(method, str) or not _TOKEN.fullmatch(method):
         raise ConfigurationError("not an HTTP method", code="method_invalid")
+    if method != method.upper():
+        raise ConfigurationError(
+            "the case of a method counts: write it in capitals", code="method_invalid", got=method
+        )
+    if method == "HEAD" and body:
+        raise ConfigurationError("a HEAD request has no body: leave it out", code="body_unsendable")
 
 
 def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the headers with their names in lower case.
 
-    Raises ConfigurationError (``header_invalid``), which quotes no value.
+    Raises ConfigurationError, which quotes no value: ``header_invalid``; ``header_reserved`` for
+    what the connection says itself.
     """
+    if not isinstance(headers, Mapping):
+        raise ConfigurationError("headers map names to values", code="header_invalid")
     checked = {}
     for name, value in headers.items():
         if not isinstance(name, str) or not _TOKEN.fullmatch(name):
@@ -40,6 +55,12 @@ def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
         if not isinstance(value, str) or not _FIELD_VALUE.fullmatch(value):
             raise ConfigurationError(
                 "not the value of an HTTP header", code="header_invalid", name=name
+            )
+        if name.lower() in _OURS:
+            raise ConfigurationError(
+                "the connection sends this header itself: leave it out",
+                code="header_reserved",
+                name=name.lower(),
             )
         checked[name.lower()] = value
     return checked
@@ -100,7 +121,7 @@ def read_timeout(timeout: float | tuple[float, float] | None) -> tuple[float, fl
     if timeout is None:
         timeout = DEFAULT_TIMEOUT
     pair = timeout if isinstance(timeout, tuple) else (timeout,)
-    if len(pair) > 2 or not all(
+    if not 1 <= len(pair) <= 2 or not all(
         isinstance(seconds, int | float) and 0 < seconds < math.inf for seconds in pair
     ):
         raise ConfigurationError(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from parts.page_programs import programs, text_of
 from tokens import SECRET, Issuer
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 from tornado.httpserver import HTTPServer
@@ -26,13 +27,8 @@ HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 AUDIENCE = "https://books.example.com/api"
 
 
-def programs(page: str) -> dict[str, str]:
-    """The code blocks of a page by their captions; one without has the caption ""."""
-    blocks = re.findall(
-        r"code-block:: python\n(?:   :caption: (\S+)\n)?\n((?:   .*\n|\n)+)",
-        (HOW_TO / page).read_text(encoding="utf-8"),
-    )
-    return {name: re.sub(r"(?m)^ {3}", "", code) for name, code in blocks}
+def page_programs(page: str) -> dict[str, str]:
+    return programs(text_of(f"how-to/{page}"))
 
 
 class Served:
@@ -74,7 +70,7 @@ async def test_protect_an_api(issuer: Issuer, provider: Provider, serve: Any) ->
         api_scopes=["read", "write"],
     )
     names: dict[str, Any] = {"__name__": "api"}
-    code = programs("protect_an_api.rst")["api.py"]
+    code = page_programs("protect_an_api.rst")["api.py"]
     exec(code.replace("https://id.example.com", provider.issuer), names)
     app = names["make_app"]()
     api = serve(app)
@@ -98,7 +94,7 @@ async def test_introspection(issuer: Issuer, provider: Provider) -> None:
         access_token_audience=AUDIENCE,
     )
     names: dict[str, Any] = {"clefstorm": clefstorm}
-    code = programs("protect_an_api.rst")[""]
+    code = page_programs("protect_an_api.rst")[""]
     exec(code.replace("https://id.example.com", provider.issuer), names)
     token = await issuer.access_token("books")
     assert (await names["server"].check(token)).client_id == "books"
@@ -119,7 +115,7 @@ def test_the_options_of_the_page() -> None:
 async def test_authorize(serve: Any, clock: Clock) -> None:
     """The page's handlers let in whom the page says, and nobody else."""
     names: dict[str, Any] = {}
-    exec(programs("authorize.rst")["pages.py"], names)
+    exec(page_programs("authorize.rst")["pages.py"], names)
     client = build_client(
         "default",
         {

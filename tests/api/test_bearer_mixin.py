@@ -14,7 +14,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders
 from tornado.ioloop import IOLoop
-from tornado.web import Application, RequestHandler
+from tornado.web import Application, HTTPError, RequestHandler
 
 from clefstorm.errors import ConfigurationError
 from clefstorm.handlers import BearerMixin, UserMixin, authenticated, requires
@@ -72,6 +72,59 @@ class Own(BearerMixin, RequestHandler):
         self.finish("never")
 
 
+class Forgetful(BearerMixin, RequestHandler):
+    """A prepare that leads nowhere."""
+
+    def prepare(self) -> None:
+        self.set_header("X-Prepared", str(self.current_user is not None))
+
+    def delete(self) -> None:
+        self.finish("deleted")
+
+
+class Heir(Forgetful):
+    """An inherited prepare, and one of its own that is as forgetful."""
+
+    def prepare(self) -> None:
+        self.set_header("X-Prepared", "heir")
+
+
+class Hasty(BearerMixin, RequestHandler):
+    """A prepare that doesn't wait."""
+
+    def prepare(self) -> None:
+        super().prepare().close()
+
+    def delete(self) -> None:
+        self.finish("deleted")
+
+
+class Reversed(Base, BearerMixin):
+    """The bases in the wrong order: the host's prepare comes first, and leads nowhere."""
+
+    def delete(self) -> None:
+        self.finish("deleted")
+
+
+class Tenant(BearerMixin, RequestHandler):
+    """Refuses by itself, after the token."""
+
+    async def prepare(self) -> None:
+        await super().prepare()
+        raise HTTPError(418)
+
+
+class Plain(BearerMixin, RequestHandler):
+    """No prepare of its own."""
+
+
+class Diamond(Plain, Tenant):
+    """The prepare of a second base runs, as Python has it."""
+
+    def delete(self) -> None:
+        self.finish("deleted")
+
+
 class Guarded(BearerMixin, RequestHandler):
     @requires(scopes={"read", "write"})
     async def get(self) -> None:
@@ -98,7 +151,12 @@ def settings(request: pytest.FixtureRequest) -> dict[str, Any]:
 @pytest.fixture
 def app(server: ResourceServer, settings: dict[str, Any]) -> Application:
     return Application(
-        [(r"/who", Who), (r"/hosted", Hosted), (r"/own", Own), (r"/guarded", Guarded)],
+        [
+            (f"/{handler.__name__.lower()}", handler)
+            for handler in (
+                *(Who, Hosted, Own, Forgetful, Heir, Hasty, Reversed, Tenant, Diamond, Guarded),
+            )
+        ],
         clefstorm_resource_server=server,
         **settings,
     )
@@ -336,6 +394,43 @@ async def test_prepare_of_others(ask: Ask, issuer: Issuer) -> None:
     assert answer.headers["Cache-Control"] == "private"
     assert (await ask("/own")).code == 401
     assert (await ask("/own", "bad")).code == 401
+
+
+@pytest.mark.parametrize("path", ["/forgetful", "/heir", "/hasty", "/reversed"])
+async def test_no_prepare_leads_past_the_token(ask: Ask, issuer: Issuer, path: str) -> None:
+    """Whichever prepare a handler has, nothing runs without a good token, and all of it with one.
+
+    Tornado's protection against forged requests is off here, so nothing else would stop them.
+    """
+    answer = await ask(path, await issuer.access_token(), method="DELETE")
+    assert (answer.code, answer.body) == (200, b"deleted")
+    prepared = {"/forgetful": "True", "/heir": "heir"}
+    assert answer.headers.get("X-Prepared") == prepared.get(path)
+    for bad in (None, "bad"):
+        answer = await ask(path, bad, method="DELETE")
+        assert answer.code == 401
+        assert "X-Prepared" not in answer.headers
+
+
+async def test_a_token_is_judged_once(
+    ask: Ask, issuer: Issuer, app: Application, provider: Provider, clock: Clock
+) -> None:
+    """However many prepares stand in a row, one question is asked."""
+    app.settings["clefstorm_resource_server"] = server = server_of(
+        provider, clock, introspection_lifetime=0
+    )
+    assert (await ask("/own", await issuer.access_token("opaque"))).code == 200
+    assert asked(provider, "/introspect") == 1
+    await server.close()
+
+
+async def test_a_refusal_of_a_second_base(ask: Ask, issuer: Issuer) -> None:
+    """What the application refuses in a prepare stays refused, wherever that prepare stands."""
+    token = await issuer.access_token()
+    assert (await ask("/forgetful", token, method="DELETE")).code == 200
+    for path in ("/tenant", "/diamond"):
+        assert (await ask(path, token, method="DELETE")).code == 418
+        assert (await ask(path, method="DELETE")).code == 401
 
 
 async def test_a_replaced_user(ask: Ask, issuer: Issuer, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from parts.signing_keys import signing_key
 from protocol.expecting import refusal
 from tokens import API, SECRET, Issuer, asked, server_of
+from tornado.ioloop import IOLoop
 
 from clefstorm import resource_server
 from clefstorm.errors import (
@@ -22,6 +23,7 @@ from clefstorm.errors import (
     RequestRefused,
     TransportError,
 )
+from clefstorm.protocol.jwt import build_jwt
 from clefstorm.relying_party import Happening
 from clefstorm.resource_server import ResourceServer
 from clefstorm.testing import Answer, Clock, Provider, TokenDraft
@@ -291,25 +293,157 @@ async def test_one_question_for_all(
     assert asked(provider, "/introspect") == 1
 
 
-async def test_questions_are_bounded(
-    issuer: Issuer, server: ResourceServer, provider: Provider, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A flood of tokens asks the provider for only so many at once; the rest come again."""
+@pytest.fixture
+def narrow(
+    io_loop: IOLoop, provider: Provider, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., ResourceServer]]:
+    """Makes resource servers that ask one question at a time, and let another wait."""
     monkeypatch.setattr(resource_server, "MOST_ASKED", 1)
-    gate = asyncio.Event()
+    monkeypatch.setattr(resource_server, "MOST_WAITING", 1)
+    made: list[ResourceServer] = []
+
+    def make(**options: Any) -> ResourceServer:
+        made.append(server_of(provider, clock, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        io_loop.run_sync(one.close)
+
+
+async def test_questions_are_bounded(
+    issuer: Issuer, provider: Provider, narrow: Callable[..., ResourceServer]
+) -> None:
+    """A flood of tokens asks for only so many at once; so many wait, the rest come again."""
+    server, gate = narrow(), asyncio.Event()
+    under_way: list[Any] = []
 
     async def wait(answer: dict[str, Any]) -> None:
+        under_way.append(answer)
         await gate.wait()
 
     provider.tamper["introspect"] = wait
-    good = asyncio.create_task(server.check(await issuer.access_token("opaque")))
-    while not server._asked:
+    first = asyncio.create_task(server.check(await issuer.access_token("opaque")))
+    while not under_way:
+        await asyncio.sleep(0)
+    second = asyncio.create_task(server.check(await issuer.access_token("opaque")))
+    while len(server._asked) < 2:
         await asyncio.sleep(0)
     with refusal(TransportError, "introspection_busy"):
         await server.check("another")
+    assert len(under_way) == 1
     gate.set()
-    assert await good
+    assert (await first).sub == (await second).sub
+    assert len(under_way) == 2
     assert not server._asked
+
+
+async def test_nobody_waits_beyond_the_deadline(
+    issuer: Issuer, provider: Provider, narrow: Callable[..., ResourceServer]
+) -> None:
+    """Who waits for a turn until the deadline is told to come again, and leaves the turn."""
+    server = narrow(deadline=0.2)
+    token = await issuer.access_token("opaque")
+    provider.answer_instead["introspect"] = Answer(hang=True)
+    first = asyncio.create_task(server.check("first"))
+    while not server._asked:
+        await asyncio.sleep(0)
+    with refusal(TransportError, "introspection_busy"):
+        await server.check("second")
+    with pytest.raises(DeadlineExceeded):
+        await first
+    del provider.answer_instead["introspect"]
+    assert await server.check(token)
+
+
+async def test_no_answer_from_before_is_shared_on_demand(
+    issuer: Issuer, provider: Provider, clock: Clock
+) -> None:
+    """With a lifetime of 0 a request never gets the answer to a question asked before it."""
+    server = server_of(provider, clock, introspection_lifetime=0)
+    token = await issuer.access_token("opaque")
+    gate, held = asyncio.Event(), asyncio.Event()
+
+    async def wait(answer: dict[str, Any]) -> None:
+        if not held.is_set():
+            held.set()
+            await gate.wait()
+
+    provider.tamper["introspect"] = wait
+    before = asyncio.create_task(server.check(token))
+    await held.wait()
+    provider.grants.revoke_token(token, client_id="opaque")
+    with refusal(ProtocolViolation, "token_inactive"):
+        await server.check(token)
+    gate.set()
+    assert await before
+    assert asked(provider, "/introspect") == 2
+    await server.close()
+
+
+async def test_an_older_question_is_not_shared(
+    issuer: Issuer, server: ResourceServer, provider: Provider, clock: Clock
+) -> None:
+    """A question is shared for as long as its yes would be remembered."""
+    token = await issuer.access_token("opaque")
+    gate, held = asyncio.Event(), asyncio.Event()
+
+    async def wait(answer: dict[str, Any]) -> None:
+        held.set()
+        await gate.wait()
+
+    provider.tamper["introspect"] = wait
+    callers = [asyncio.create_task(server.check(token))]
+    await held.wait()
+    for seconds in (9.9, 0.1):
+        clock.advance(seconds)
+        callers.append(asyncio.create_task(server.check(token)))
+        await asyncio.sleep(0)
+    assert len(server._tasks) == 2
+    gate.set()
+    assert len(await asyncio.gather(*callers)) == 3
+    assert asked(provider, "/introspect") == 2
+    assert not server._asked
+
+
+async def test_claims_are_each_caller_s_own(
+    issuer: Issuer, server: ResourceServer, provider: Provider
+) -> None:
+    """What a handler does to the claims of a token, the next request does not see."""
+    provider.tamper["introspect"] = lambda answer: {**answer, "roles": ["user"]}
+    token = await issuer.access_token("opaque")
+    for callers in (1, 1, 2):
+        for found in await asyncio.gather(*(server.check(token) for _ in range(callers))):
+            assert found.claims["roles"] == ["user"]
+            found.claims["roles"].append("admin")
+    assert asked(provider, "/introspect") == 1
+
+
+async def test_another_issuer_s_token_is_shown_to_nobody(
+    issuer: Issuer, server: ResourceServer
+) -> None:
+    """A JWT that names another issuer is refused before ours is asked about it."""
+    assert await server.check(await issuer.access_token("opaque"))
+    key = signing_key("ES256")
+    with refusal(ProtocolViolation, "iss_mismatch"):
+        await server.check(build_jwt({"iss": "https://another.example"}, key))
+    assert asked(issuer.provider, "/introspect") == 1
+    with refusal(ProtocolViolation, "token_inactive"):
+        await server.check(build_jwt({"iss": issuer.provider.issuer}, key))
+    assert asked(issuer.provider, "/introspect") == 2
+
+
+@pytest.mark.parametrize(
+    "said", [{"token_use": "refresh_token"}, {"typ": "Refresh"}, {"typ": "Offline"}]
+)
+async def test_an_active_refresh_token(
+    issuer: Issuer, server: ResourceServer, provider: Provider, said: dict[str, str]
+) -> None:
+    """A refresh token that the provider calls active is no access token."""
+    assert await server.check(await issuer.access_token("opaque"))
+    provider.tamper["introspect"] = lambda answer: {**answer, **said}
+    with refusal(ProtocolViolation, "token_use_wrong"):
+        await server.check(await issuer.access_token("opaque"))
 
 
 @pytest.mark.parametrize(
@@ -462,6 +596,15 @@ async def test_closed_while_asking(
         pytest.param("introspection_credentials", {"client_id": "a"}, id="no_secret"),
         pytest.param("introspection_credentials", {"client_secret": "s"}, id="no_client_id"),
         pytest.param(
+            "client_id_invalid", {"client_id": "", "client_secret": "s"}, id="client_id_empty"
+        ),
+        pytest.param(
+            "client_secret_invalid", {"client_id": "a", "client_secret": ""}, id="secret_empty"
+        ),
+        pytest.param(
+            "client_secret_invalid", {"client_id": "a", "client_secret": "s\n"}, id="secret_line"
+        ),
+        pytest.param(
             "introspection_lifetime_invalid", {"introspection_lifetime": 301}, id="long_memory"
         ),
         pytest.param(
@@ -487,8 +630,8 @@ async def test_a_loop_that_ends(issuer: Issuer, server: ResourceServer, provider
     waiting = asyncio.create_task(server.check("another"))
     while not server._asked:
         await asyncio.sleep(0)
-    for question in server._asked.values():
-        question.cancel()
+    for task in server._tasks:
+        task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert not server._asked

@@ -650,3 +650,40 @@ async def test_it_runs_on_tornados_loop() -> None:
     assert bus.notify("key", "message") is True
     assert await waiter == "message"
     assert nothing_left(bus)
+
+
+def test_a_queue_of_waiters_that_are_all_done() -> None:
+    """Where everybody was cancelled but has not run yet, a message finds nobody."""
+
+    async def story() -> None:
+        bus = AsyncBus()
+        waiters = [await park(bus.waitforkey("key")) for _ in range(3)]
+        assert bus.notify("key", 1) is True
+        for waiter in waiters[1:]:
+            waiter.cancel()
+        assert bus.notify("key", 2) is False
+        await asyncio.wait(waiters)
+        assert waiters[0].result() == 1
+        assert nothing_left(bus)
+
+    run(story)
+
+
+def test_cancelled_after_its_deadline() -> None:
+    """A waiter that is cancelled when its time was over already hands nothing on."""
+
+    async def story() -> None:
+        bus = AsyncBus()
+        late = await park(bus.waitforkey("key", 1))
+        heir = await park(bus.waitforkey("key"))
+        loop = asyncio.get_running_loop()
+        # In the turn of the loop in which the deadline fires, before the waiter has run.
+        loop.call_at(next(iter(bus._deadlines._slots)), late.cancel)
+        with pytest.raises(asyncio.CancelledError):
+            await late
+        assert bus.statistics().waiting == 1
+        assert bus.notify("key", "message") is True
+        assert await heir == "message"
+        assert nothing_left(bus)
+
+    run(story)

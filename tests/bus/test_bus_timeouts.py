@@ -233,3 +233,21 @@ def test_told_in_time_is_not_timed_out() -> None:
         assert await waiter == "message"
 
     run(story)
+
+
+def test_told_in_the_turn_of_its_deadline_is_not_timed_out() -> None:
+    """A message that was a moment before the deadline wins, though neither has run yet."""
+
+    async def story() -> None:
+        bus = AsyncBus()
+        waiter = await park(bus.waitforkey("key", 1))
+        late = await park(bus.waitforkey("other", 1))
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, GivenTimeLoop)
+        loop.call_later(0.5, bus.notify, "key", "message")
+        loop.advance(5)
+        assert await waiter == "message"
+        with pytest.raises(BusTimeoutError):
+            await late
+
+    run(story)

@@ -9,6 +9,7 @@ from clef_names import APP_ID, APP_SECRET, wave_address
 from tornado.web import RequestHandler
 
 from clefstorm import ConfigurationError, RelyingParty, wave_button
+from clefstorm.keys import HS256Key
 from clefstorm.registry import build_client
 from clefstorm.testing import Answer
 
@@ -289,3 +290,19 @@ async def test_backchannel_route_is_not_for_clef(site, provider, browser) -> Non
     token = await provider.logout_token(APP_ID, sub="x")
     page = await browser.post(f"{site}/auth/backchannel-logout", {"logout_token": token})
     assert (page.status, page.json()["code"]) == (400, "logout_token_foreign")
+
+
+def test_what_clef_has_not() -> None:
+    """No metadata, for its server publishes none; no parameters beyond those of the wave."""
+    clef = build_client("clef", OPTIONS).provider
+    key = HS256Key(b"k" * 32)
+    flow = clef.begin_login(key, clock=lambda: 0.0)
+    with pytest.raises(StopIteration) as begun:
+        next(flow)
+    assert begun.value.value.button is not None
+    with pytest.raises(ConfigurationError) as caught:
+        next(clef.begin_login(key, clock=lambda: 0.0, extra={"hd": "example.com"}))
+    assert caught.value.code == "option_not_for_clef"
+    with pytest.raises(ConfigurationError) as caught:
+        clef.metadata()
+    assert caught.value.code == "clef_no_metadata"

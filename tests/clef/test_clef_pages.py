@@ -7,40 +7,25 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from clef_names import wave_address
-from tornado.testing import bind_unused_port
+from parts.page_programs import running, text_of, with_free_ports, write_programs
 
 from clefstorm.testing import Browser
 
-PAGES = Path(__file__).resolve().parents[2] / "docs" / "how-to"
-TOLD = ("8300", "8301", "8302")
+PAGES = ("how-to/clef.rst", "how-to/migrate_from_0_1.rst")
 
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Iterator[dict[str, str]]:
     """Both pages' programs in an empty folder; the servers are started, the addresses answered."""
-    ports = {}
-    text = "\n".join((PAGES / name).read_text() for name in ("clef.rst", "migrate_from_0_1.rst"))
-    for told in TOLD:
-        sock, port = bind_unused_port()
-        sock.close()
-        ports[told] = str(port)
-        text = text.replace(told, str(port))
-    for name, code in re.findall(r"   :caption: (\S+)\n\n((?:   .*\n|\n)+)", text):
-        (tmp_path / name).write_text(re.sub(r"(?m)^ {3}", "", code).strip() + "\n")
-    with ExitStack() as stack:
-        for name in ("provider.py", "app.py", "by_hand.py"):
-            process = stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, name], cwd=tmp_path, stdout=subprocess.PIPE, text=True
-                )
-            )
-            stack.callback(process.kill)
-            assert "http://" in process.stdout.readline()
+    text, ports = with_free_ports(text_of(*PAGES), "8300", "8301", "8302")
+    write_programs(tmp_path, text)
+    with running(tmp_path, ("provider.py", "app.py", "by_hand.py")) as said:
+        assert all("http://" in line for line in said)
         yield {
             "folder": str(tmp_path),
             "app": f"http://127.0.0.1:{ports['8300']}",

@@ -100,19 +100,23 @@ class Stage:
         await self.provider.start()
         self.register()
         self.configure()
+        self.serve()
+
+    def serve(self) -> None:
+        """Serve what is mounted, and hear what is recorded."""
         self.rp.listeners.append(self.heard.append)
-        application = Application(
-            [
-                (r"/here", Home),
-                (r"/token", Token),
-                *login_routes(self.rp, "/auth"),
-                *login_routes(self.rp, "/second"),
-            ],
-            clefstorm=self.rp,
-            **PROTECTED,
-        )
+        application = Application(self.routes(), clefstorm=self.rp, **PROTECTED)
         self._server = HTTPServer(application, xheaders=self._behind_a_proxy, ssl_options=self._tls)
         self._server.add_socket(self._sock)
+
+    def routes(self) -> list[tuple[str, type[RequestHandler]]]:
+        """What is mounted."""
+        return [
+            (r"/here", Home),
+            (r"/token", Token),
+            *login_routes(self.rp, "/auth"),
+            *login_routes(self.rp, "/second"),
+        ]
 
     async def stop(self) -> None:
         """Close everything."""
@@ -258,10 +262,11 @@ class Stage:
         content_type: str = FORM,
         method: str = "POST",
         cookies: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> Page:
         """Send one of our pages a request that no browser would; ``cookies``: the browser's."""
         url = f"{self.site}/auth/{page}{query}"
-        headers = {"Content-Type": content_type}
+        headers = {"Content-Type": content_type, **(headers or {})}
         held = self.browser.cookies.header(url, same_site=True, safe_navigation=True)
         if cookies and held is not None:
             headers["Cookie"] = held
@@ -269,7 +274,8 @@ class Stage:
             HTTPRequest(
                 url,
                 method=method,
-                body=None if method == "GET" else body,
+                body=None if method in ("GET", "HEAD", "OPTIONS") else body,
+                allow_nonstandard_methods=True,
                 headers=headers,
                 ca_certs=self._ca_certs,
                 follow_redirects=False,

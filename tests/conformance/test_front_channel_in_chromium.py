@@ -29,6 +29,7 @@ async def sign_in(browser: Browser, stage: Stage) -> Page:
         frontchannel_logout_uri=f"{stage.site}/auth/frontchannel-logout",
         backchannel_logout_uri=None,
     )
+    stage.configure(frontchannel_logout=True)
     page = await (await browser.new_context()).new_page()
     await page.goto(stage.login_url())
     await page.locator("button[name=account][value=alice]").click()

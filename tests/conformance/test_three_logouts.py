@@ -239,6 +239,7 @@ async def sign_in_with_front_channel(stage: Stage) -> None:
         frontchannel_logout_uri=f"{stage.site}/auth/frontchannel-logout?x=1",
         backchannel_logout_uri=None,
     )
+    stage.configure(frontchannel_logout=True)
     await stage.sign_in()
     assert await stage.user() == stage.sub()
 
@@ -294,6 +295,19 @@ async def front_channel_answer(stage: Stage) -> None:
     assert policy == f"default-src 'none'; frame-ancestors {stage.provider.issuer}"
     assert "X-Frame-Options" not in frame.headers
     assert frame.headers["Cache-Control"] == "no-store"
+
+
+@does("Front-Channel 2", "400 ``frontchannel_issuer_unknown``")
+async def front_channel_by_option(stage: Stage) -> None:
+    """It proves nothing, so without the option ``frontchannel_logout`` it signs nobody out"""
+    await sign_in_with_front_channel(stage)
+    named = {"iss": stage.provider.issuer, "sid": await stage.sid()}
+    stage.configure()
+    assert await front_channel(stage, **named) == "400 frontchannel_issuer_unknown"
+    assert await stage.user() == stage.sub()
+    stage.configure(frontchannel_logout=True)
+    assert await front_channel(stage, **named) == "200"
+    assert await stage.user() is None
 
 
 @does("Front-Channel 2", "400 ``frontchannel_session_missing``")
@@ -479,6 +493,7 @@ ROWS: tuple[Row, ...] = (
     front_channel_after_our_logout,
     front_channel_of_the_provider,
     front_channel_answer,
+    front_channel_by_option,
     front_channel_without_iss_and_sid,
     front_channel_of_another_issuer,
     front_channel_of_another_session,

@@ -4,44 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tornado.testing import bind_unused_port
+from parts.page_programs import running, text_of, with_free_ports, write_programs
 
 from clefstorm.testing import Browser
-
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "eternaltwin.rst"
 
 
 @pytest.fixture
 def addresses(tmp_path: Path) -> Iterator[dict[str, str]]:
     """The page's programs in an empty folder; the three servers are started."""
-    text = PAGE.read_text(encoding="utf-8")
-    ports = {}
-    for told in ("8300", "8301", "8302"):
-        sock, port = bind_unused_port()
-        sock.close()
-        ports[told] = f"http://127.0.0.1:{port}"
-        text = text.replace(told, str(port))
-    for name, code in re.findall(r"   :caption: (\S+)\n\n((?:   .*\n|\n)+)", text):
-        (tmp_path / name).write_text(re.sub(r"(?m)^ {3}", "", code).strip() + "\n")
-    with ExitStack() as stack:
-        for name in ("provider.py", "app.py", "by_hand.py"):
-            process = stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, name], cwd=tmp_path, stdout=subprocess.PIPE, text=True
-                )
-            )
-            stack.callback(process.kill)
-            assert process.stdout is not None
-            assert "http://" in process.stdout.readline()
-        yield {"app": ports["8300"], "by_hand": ports["8302"], "folder": str(tmp_path)}
+    text, ports = with_free_ports(text_of("how-to/eternaltwin.rst"), "8300", "8301", "8302")
+    write_programs(tmp_path, text)
+    with running(tmp_path, ("provider.py", "app.py", "by_hand.py")) as said:
+        assert all("http://" in line for line in said)
+        yield {
+            "app": f"http://127.0.0.1:{ports['8300']}",
+            "by_hand": f"http://127.0.0.1:{ports['8302']}",
+            "folder": str(tmp_path),
+        }
 
 
 @pytest.mark.gen_test(timeout=60)

@@ -32,17 +32,26 @@ from clefstorm.bus.frames import read_sse
 from clefstorm.bus.socket_frames import FROM_CLIENT, FROM_SERVER, read_frame
 from clefstorm.handlers.cookies import read_cookie, read_cookies
 from clefstorm.handlers.handler import read_pairs
+from clefstorm.jwe import encrypt_jwe, generate_decryption_key
 from clefstorm.keys import generate_key
+from clefstorm.protocol.access_token import check_access_token
 from clefstorm.protocol.authorization import PendingLogin, check_callback
+from clefstorm.protocol.bearer import read_bearer
 from clefstorm.protocol.clef_api import check_api_url, read_answer
 from clefstorm.protocol.credentials import Credentials
+from clefstorm.protocol.encrypted_token import decrypt_token
+from clefstorm.protocol.eternaltwin import read_user
 from clefstorm.protocol.exchange import Response
 from clefstorm.protocol.id_token import check_id_token, check_refreshed_id_token
 from clefstorm.protocol.identity import read_profile, read_userinfo
+from clefstorm.protocol.introspection import read_introspection
 from clefstorm.protocol.jwks import KeySet, read_jwks
 from clefstorm.protocol.jwt import HMAC, read_jwt_header, verify_jwt
 from clefstorm.protocol.logout_token import LOGOUT_EVENT, check_logout_token
 from clefstorm.protocol.metadata import read_metadata
+from clefstorm.protocol.pod_cookies import PodCookies
+from clefstorm.protocol.pod_page import read_token
+from clefstorm.protocol.pushed_authorization import read_pushed_response
 from clefstorm.protocol.return_path import local_path
 from clefstorm.protocol.state import build_state, check_browser, check_state
 from clefstorm.protocol.strict_json import read_json, read_json_object
@@ -71,12 +80,14 @@ class Reader:
 
 
 def responses(
-    bodies: SearchStrategy[bytes], media_type: str = "application/json"
+    bodies: SearchStrategy[bytes], media_type: str = "application/json", *, status: int = 200
 ) -> SearchStrategy[Response]:
     types = mostly(
         st.just(media_type), st.sampled_from(["", "text/html", "application/jwt"]) | texts
     )
-    statuses = mostly(st.just(200), st.sampled_from([400, 401, 403, 500]) | st.integers(100, 599))
+    statuses = mostly(
+        st.just(status), st.sampled_from([400, 401, 403, 500]) | st.integers(100, 599)
+    )
     return st.builds(
         lambda status, kind, body: Response(
             status=status, headers={"content-type": kind}, body=body
@@ -138,6 +149,26 @@ PROFILE = {"sub": "ann", "name": "Ann", "email": "ann@example.com", "email_verif
 JWKS = [
     {**generate_key(alg).to_jwk(), "kid": alg, "use": "sig"} for alg in ("RS256", "ES256", "EdDSA")
 ]
+ACCESS_TOKEN = {
+    "iss": ISSUER,
+    "sub": "ann",
+    "aud": "api",
+    "client_id": "app",
+    "iat": NOW,
+    "exp": NOW + 60,
+    "jti": "j",
+    "scope": "read write",
+}
+ETERNALTWIN_USER = {
+    "id": "00000000-0000-0000-0000-000000000001",
+    "display_name": {"current": {"value": "Ann"}},
+    "is_administrator": False,
+    "created_at": "2026-11-21T09:30:00Z",
+}
+PUSHED = {"request_uri": "urn:example:bwc4JK-ESC0w8acc191e-Y1LTC2", "expires_in": 60}
+POD_PAGE = b'<html><head><meta name="csrf-token" content="abc=="></head><body></body></html>'
+DECRYPTING = generate_decryption_key("ECDH-ES")
+JWE = encrypt_jwe("a.b.c", DECRYPTING.to_jwk(), alg="ECDH-ES", enc="A128GCM")
 CLEF = {"success": True, "access_token": "t", "info": {"id": 1}, "clef_id": 1, "error": "no"}
 
 
@@ -179,6 +210,20 @@ def _refreshed(claims: Any, header: Any) -> object:
 
 def _logout(claims: Any, header: Any) -> object:
     return check_logout_token(claims, header=header, issuer=ISSUER, client_id="app", now=NOW)
+
+
+def _access_token(claims: Any, header: Any) -> object:
+    return check_access_token(claims, header=header, issuer=ISSUER, audience="api", now=NOW)
+
+
+def _introspection(answer: Response) -> object:
+    return read_introspection(answer, issuer=ISSUER, audience="api", aud_required=True, now=NOW)
+
+
+def _pod_cookies(line: str) -> object:
+    cookies = PodCookies("https://pod.example.com", clock=lambda: NOW)
+    cookies.receive("https://pod.example.com/users/sign_in", [line, line + "x"])
+    return cookies.header("https://pod.example.com/stream")
 
 
 def _state(state: str) -> object:
@@ -305,4 +350,26 @@ READERS = [
     Reader("event_stream", scratched(st.just(b"id: 1\nevent: logout\ndata: {}\n\n")), read_sse),
     Reader("credentials", scratched(st.just(b"\x01\x03bar")), Credentials.from_bytes),
     Reader("password", texts_of("AQNiYXI="), Credentials.from_password),
+    Reader(
+        "access_token",
+        tokens_of({"alg": "HS256", "typ": "at+jwt"}, ACCESS_TOKEN),
+        _verified(_access_token),
+    ),
+    Reader("introspection", responses(json_of({"active": True, **ACCESS_TOKEN})), _introspection),
+    Reader("bearer", st.lists(texts_of("Bearer abc"), max_size=2), read_bearer),
+    Reader("pushed_authorization", responses(json_of(PUSHED), status=201), read_pushed_response),
+    Reader(
+        "encrypted_token",
+        texts_of(JWE),
+        lambda token: decrypt_token(token, [DECRYPTING], alg="ECDH-ES", enc="A128GCM"),
+    ),
+    Reader(
+        "eternaltwin_user",
+        json_of(ETERNALTWIN_USER),
+        lambda raw: read_user(read_json_object(raw)),
+    ),
+    Reader("pod_page", responses(scratched(st.just(POD_PAGE)), "text/html"), read_token),
+    Reader(
+        "pod_cookies", texts_of("a=b; Path=/; HttpOnly; Max-Age=5"), _pod_cookies, refuses=False
+    ),
 ]

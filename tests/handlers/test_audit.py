@@ -79,3 +79,15 @@ def test_routes_attach_it_once(rp: RelyingParty) -> None:
     login_routes(rp, "/auth")
     login_routes(rp, "/other")
     assert rp.listeners.count(write_audit_line) == 1
+
+
+def test_json_without_an_alias(caplog: pytest.LogCaptureFixture) -> None:
+    """A happening that belongs to no provider says nothing of one, in either form."""
+    with caplog.at_level(logging.INFO, "clefstorm.audit"):
+        write_audit_line(Happening(at=0.0, event="login_refused", facts={"code": "state_missing"}))
+    assert caplog.messages == ["login_refused code=state_missing"]
+    assert json.loads(AuditJSONFormatter().format(caplog.records[-1])) == {
+        "at": "1970-01-01T00:00:00.000Z",
+        "event": "login_refused",
+        "code": "state_missing",
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -12,9 +13,9 @@ import pytest
 from mounted import PROTECTED, Settings, SignedIn
 from tornado.httpclient import AsyncHTTPClient, HTTPResponse
 from tornado.ioloop import IOLoop
-from tornado.web import Application
+from tornado.web import Application, RequestHandler
 
-from clefstorm.errors import StoreUnavailable
+from clefstorm.errors import ClefStormError, StoreUnavailable
 from clefstorm.handlers import Tabs
 from clefstorm.relying_party import Happening, RelyingParty
 from clefstorm.testing import Browser, Clock, EventStream
@@ -480,3 +481,31 @@ async def test_whole_application_is_told(
         await rp.log_out(alice.session_id)
         assert (await events.next()).json() == {"reason": "logout"}
     assert json.loads((await polling).body) == {"state": "signed_out", "reason": "logout"}
+
+
+async def test_a_browser_that_leaves_while_we_write(
+    stream: Stream,
+    sign_in: SignIn,
+    rp: RelyingParty,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """That the other end is gone is no error of ours: nothing is logged, and nobody stays; the
+    next one is served."""
+    alice = await sign_in()
+    flush = RequestHandler.flush
+
+    async def gone(handler: RequestHandler) -> None:
+        monkeypatch.setattr(RequestHandler, "flush", flush)
+        handler.request.connection.stream.close()  # type: ignore[union-attr]
+        await handler.flush()
+
+    monkeypatch.setattr(RequestHandler, "flush", gone)
+    with contextlib.suppress(ClefStormError):
+        async with stream(alice):
+            pass
+    await idle_bus(rp)
+    async with stream(alice) as events:
+        assert (await events.next()).event == "hello"
+    await idle_bus(rp)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

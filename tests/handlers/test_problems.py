@@ -52,6 +52,38 @@ def test_status(error: Exception | None, status: int) -> None:
         assert problem.code == error.code
 
 
+@pytest.mark.parametrize(
+    ("error", "title"),
+    [
+        pytest.param(
+            errors.ProtocolViolation("no", code="at_hash_mismatch"),
+            "The sign-in service gave a wrong answer",
+            id="failed_check",
+        ),
+        pytest.param(
+            errors.ProtocolViolation("no", code="token_answer_status"),
+            "The sign-in service is out of order",
+            id="token_endpoint_503",
+        ),
+        pytest.param(
+            errors.DocumentViolation("no", code="metadata_status"),
+            "The sign-in service is out of order",
+            id="discovery_500",
+        ),
+        pytest.param(
+            errors.TokenRefused("no", error="invalid_client"),
+            "The sign-in service refused this site",
+            id="wrong_client_secret",
+        ),
+    ],
+)
+def test_only_a_failed_check_is_called_one(error: errors.ClefStormError, title: str) -> None:
+    """An outage, and a secret that is wrong, are no failed security check."""
+    problem = problem_of(error)
+    assert problem.title == title
+    assert ("security check" in problem.text) is (error.code == "at_hash_mismatch")
+
+
 def test_each_problem_has_its_own_reference() -> None:
     """The reference joins one page with one log line."""
     assert problem_of(None).reference != problem_of(None).reference

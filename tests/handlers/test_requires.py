@@ -180,27 +180,31 @@ async def test_scopes(ask: Ask, sign_in: SignIn, granted: str, status: int) -> N
     assert (await ask("/admin/a", "PUT", headers=alice.headers())).code == status
 
 
-@pytest.mark.parametrize(
-    "settings", [Settings(client={"scope": "openid read write"})], ids=["asked"]
-)
-async def test_scopes_that_were_not_named(
+async def test_scopes_of_the_configuration(
     ask: Ask, sign_in: SignIn, rp: RelyingParty, settings: Settings
 ) -> None:
-    """A provider that names no scope granted what was asked for (RFC 6749, 5.1)."""
+    """What the application asks for by now was not granted to who signed in before."""
+    alice = await sign_in(tokens=Tokens(access_token="t", scope="read write"))
+    assert (await ask("/admin/a", "PUT", headers=alice.headers())).code == 200
     clients = cast(dict[str, AsyncClient], rp.clients)
     options = {
         "issuer": clients["default"].provider.issuer,
         "client_id": "app",
         "redirect_uri": settings.redirect_uri,
+        "scope": "openid read write",
     }
-    clients["default"] = build_client("default", {**options, **settings.client})
-    alice = await sign_in(tokens=Tokens(access_token="t"))
-    assert (await ask("/admin/a", "PUT", headers=alice.headers())).code == 200
-    # Without tokens, and without the alias, nothing was granted.
-    bob = await sign_in("bob")
-    assert (await ask("/admin/a", "PUT", headers=bob.headers())).code == 403
-    gone = await sign_in("bob", tokens=Tokens(access_token="t"), alias="gone")
-    assert (await ask("/admin/a", "PUT", headers=gone.headers())).code == 403
+    clients["default"] = build_client("default", options)
+    for tokens in (None, Tokens(access_token="t"), Tokens(access_token="t", scope="openid")):
+        bob = await sign_in("bob", tokens=tokens)
+        assert (await ask("/admin/a", "PUT", headers=bob.headers())).code == 403
+
+
+async def test_an_alias_that_is_another_provider_s_now(ask: Ask, sign_in: SignIn) -> None:
+    """How a user signed in is known from the provider that opened the session, and no other."""
+    good = await sign_in(claims={"acr": "gold"})
+    assert (await ask("/vault", headers=good.headers(**NAVIGATION))).code == 200
+    moved = await sign_in("bob", claims={"acr": "gold"}, iss="https://former.example.com")
+    assert (await ask("/vault", headers=moved.headers(**NAVIGATION))).code == 403
 
 
 async def test_nobody_is_asked_to_sign_in(ask: Ask) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from typing import cast
 from urllib.parse import quote
 
 import pytest
 from mounted import PROTECTED, Settings
+from tornado.http1connection import HTTP1Connection
 
+from clefstorm.client import AsyncClient
+from clefstorm.errors import ConfigurationError
+from clefstorm.handlers import login_routes
 from clefstorm.relying_party import RelyingParty
-from clefstorm.testing import Browser, Provider
+from clefstorm.relying_party.pending import MOST_PENDING
+from clefstorm.testing import Browser, Clock, Provider
 
 
 @pytest.fixture
@@ -172,3 +178,59 @@ async def test_next_stays_on_the_site(
     assert "return_path_refused" in page.text
     assert "Set-Cookie" not in page.headers
     assert "evil" not in page.text
+
+
+async def test_the_oldest_begun_login_is_dropped(
+    browser: Browser, joined_rp: RelyingParty, app_url: str, clock: Clock
+) -> None:
+    """A browser that begins one login after the other keeps so many cookies, and the newest."""
+    login = f"{app_url}/auth/login"
+
+    def begun() -> set[str]:
+        prefix = joined_rp.cookies.login
+        return {cookie.name for cookie in browser.cookies if cookie.name.startswith(prefix)}
+
+    await browser.get(login, follow=False)
+    (oldest,) = begun()
+    for number in range(2, MOST_PENDING + 1):
+        clock.advance(1)
+        await browser.get(login, follow=False)
+        assert len(begun()) == number
+    clock.advance(1)
+    await browser.get(login, follow=False)
+    assert len(begun()) == MOST_PENDING
+    assert oldest not in begun()
+
+
+async def test_no_default_provider(
+    browser: Browser, joined_rp: RelyingParty, app_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A name that a visitor made up is his fault, 400; a missing default is the application's."""
+    login = f"{app_url}/auth/login"
+    assert (await browser.get(login, follow=False)).status == 303
+    assert (await browser.get(f"{login}?provider=nobody", follow=False)).status == 400
+    clients = cast(dict[str, AsyncClient], joined_rp.clients)
+    clients["main"] = clients.pop("default")
+    assert (await browser.get(f"{login}?provider=main", follow=False)).status == 303
+    caplog.clear()
+    assert (await browser.get(login, follow=False)).status == 500
+    assert "unknown_alias" in caplog.text
+
+
+async def test_a_connection_without_a_body_timeout_is_served(
+    browser: Browser, joined_rp: RelyingParty, app_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timeout of bodies is HTTP/1's own; over what has none, requests are answered too."""
+    assert (await browser.get(f"{app_url}/auth/login", follow=False)).status == 303
+    monkeypatch.delattr(HTTP1Connection, "set_body_timeout")
+    assert (await browser.get(f"{app_url}/auth/login", follow=False)).status == 303
+
+
+@pytest.mark.parametrize("prefix", ["auth", "auth/", "https://app.example.com/auth"])
+def test_prefix(rp: RelyingParty, prefix: str) -> None:
+    """A prefix is a path from the root, or nothing."""
+    for good in ("/auth", "/auth/", "", "/"):
+        assert all(pattern.startswith("/") for pattern, _ in login_routes(rp, good))
+    with pytest.raises(ConfigurationError) as caught:
+        login_routes(rp, prefix)
+    assert caught.value.code == "prefix"

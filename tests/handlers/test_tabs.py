@@ -47,3 +47,22 @@ async def test_only_its_own_transport_comes_back() -> None:
     assert tabs.enter("b", "poll")
     await gone.wait()
     assert tabs.by_session() == {"a": 1, "b": 1}
+
+
+async def test_tabs_between_two_polls_come_back_one_by_one() -> None:
+    """Of several that linger each return counts for one; who does not come back is gone alone."""
+    tabs, back, gone = Tabs(), asyncio.Event(), []
+    for _ in range(3):
+        tabs.enter("a", "poll")
+
+    def left() -> None:
+        gone.append(tabs.of("a").get("poll", 0))
+        if len(gone) == 2:
+            back.set()
+
+    for _ in range(3):
+        tabs.linger("a", "poll", left, grace=0.01)
+    assert not tabs.enter("a", "poll")
+    await back.wait()
+    assert gone == [2, 1]
+    assert tabs.enter("a", "poll")

@@ -297,6 +297,28 @@ async def test_no_provider_no_login_url(ask: Ask, app: Application, caplog: Any)
     app.settings["clefstorm"] = rp = RelyingParty({}, MemorySessionStore(), secret=SECRET)
     assert (await ask("/inside", headers=NAVIGATION)).code == 500
     assert "login_url_missing" in caplog.text
+    assert "clefstorm.configure(" in caplog.text
+    await rp.close()
+
+
+@pytest.mark.parametrize(
+    ("prefix", "told"), [("/auth", False), ("", False), ("/login", True), ("/a/auth", True)]
+)
+def test_routes_without_their_callback_are_told(
+    rp: RelyingParty, caplog: Any, prefix: str, told: bool
+) -> None:
+    """Routes to which no redirect_uri leads are warned of, by both names."""
+    login_routes(rp, prefix)
+    [client] = rp.clients.values()
+    for name in (f"{prefix}/callback", client.provider.redirect_uri):
+        assert (name in caplog.text) is told
+
+
+async def test_routes_may_come_before_their_provider(caplog: Any) -> None:
+    """Mounted without any provider, the routes say nothing: it may still be configured."""
+    rp = RelyingParty({}, MemorySessionStore(), secret=SECRET)
+    assert login_routes(rp, "/anywhere")
+    assert caplog.text == ""
     await rp.close()
 
 

@@ -67,8 +67,8 @@ answer["guest"] = client.me().json()
 answer["found"] = client.search("a", limit=2, offset=1).json()
 answer["erin"] = user(User.get(given["erin"]))
 answer["from_token"] = user(User.from_token(token))
-answer["names"] = [each.username for each in User.search("e")]
-answer["count"] = User.count("e")
+answer["names"] = [each.username for each in User.search("ar")]
+answer["count"] = User.count("AR")
 one = User.from_authorization_code(given["codes"][1], given["state"], given["state"])
 answer["signed_in"] = [one.username, one.is_authenticated]
 answer["errors"] = []
@@ -95,8 +95,8 @@ async def main():
     answer["found"] = (await client.users.search("a", limit=2, offset=1)).json()
     answer["erin"] = user(await User.aget(given["erin"]))
     answer["from_token"] = user(await User.afrom_token(token))
-    answer["names"] = [each.username for each in await User.asearch("e")]
-    answer["count"] = await User.acount("e")
+    answer["names"] = [each.username for each in await User.asearch("ar")]
+    answer["count"] = await User.acount("AR")
     one = await User.afrom_authorization_code(given["codes"][1], given["state"], given["state"])
     answer["signed_in"] = [one.username, one.is_authenticated]
     answer["errors"] = []
@@ -144,8 +144,8 @@ async def test_eternaltwin(
         "guest": {"type": "Guest"},
         "erin": [given["erin"], "Erin Ember", True, "2024-05-06 07:08:09.123000+00:00", None],
         "from_token": alice,
-        "names": ["Alice Archer", "Bob Baker", "Carol Carver", "Dave Dyer", "Erin Ember"],
-        "count": 5,
+        "names": ["Alice Archer", "Carol Carver"],
+        "count": 2,
         "signed_in": ["Alice Archer", True],
         "errors": [404, 400, 401, 400],
     }

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tornado.testing import bind_unused_port
+from parts.page_programs import programs, running, text_of, with_free_ports, write_programs
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "pod.rst"
+PAGE = "how-to/pod.rst"
 SERVERS = ("pod.py", "application.py")
 
 pytestmark = pytest.mark.gen_test(timeout=60)
@@ -21,14 +19,8 @@ pytestmark = pytest.mark.gen_test(timeout=60)
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Callable[[str], str]]:
     """``run(name)``: what a program of the page prints, while the page's servers run."""
-    text = PAGE.read_text(encoding="utf-8")
-    for told in ("8300", "8301"):
-        sock, port = bind_unused_port()
-        sock.close()
-        text = text.replace(told, str(port))
-    for name, code in re.findall(r"   :caption: (\S+)\n\n((?:   .*\n|\n)+)", text):
-        program = re.sub(r"(?m)^ {3}", "", code).strip() + "\n"
-        (tmp_path / name).write_text(program, encoding="utf-8")
+    text, _ = with_free_ports(text_of(PAGE), "8300", "8301")
+    write_programs(tmp_path, text)
 
     def run(name: str) -> str:
         done = subprocess.run(
@@ -41,16 +33,8 @@ def run(tmp_path: Path) -> Iterator[Callable[[str], str]]:
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout
 
-    with ExitStack() as stack:
-        for name in SERVERS:
-            process = stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, name], cwd=tmp_path, stdout=subprocess.PIPE, text=True
-                )
-            )
-            stack.callback(process.kill)
-            assert process.stdout is not None
-            assert "http://" in process.stdout.readline()
+    with running(tmp_path, SERVERS) as said:
+        assert all("http://" in line for line in said)
         yield run
 
 
@@ -63,5 +47,5 @@ def test_the_programs_print_what_the_page_says(run: Callable[[str], str]) -> Non
 
 def test_every_program_is_run() -> None:
     """The page has no program that nobody runs."""
-    captions = re.findall(r":caption: (\S+)", PAGE.read_text(encoding="utf-8"))
-    assert sorted(captions) == sorted([*SERVERS, "hello.py", "hello_async.py", "sign_in.py"])
+    captions = {name for name in programs(text_of(PAGE)) if name}
+    assert captions == {*SERVERS, "hello.py", "hello_async.py", "sign_in.py"}

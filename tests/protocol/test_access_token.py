@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from parts.signing_keys import signing_key
 from protocol.expecting import refusal
 
 from clefstorm.errors import ClefStormError, ProtocolViolation
-from clefstorm.protocol.access_token import AccessToken, check_access_token, has_jwt_profile
+from clefstorm.protocol import access_token
+from clefstorm.protocol.access_token import AccessToken, check_access_token, scope_of
 from clefstorm.protocol.id_token import check_id_token
 from clefstorm.protocol.jwt import build_jwt, read_jwt_header
 from clefstorm.protocol.logout_token import LOGOUT_EVENT, check_logout_token
@@ -59,6 +61,23 @@ def test_a_good_token() -> None:
         exp=NOW + 120,
         claims=CLAIMS,
     )
+
+
+@pytest.mark.parametrize(
+    ("claims", "scope"),
+    [
+        pytest.param({}, set(), id="absent"),
+        pytest.param({"scope": ""}, set(), id="empty"),
+        pytest.param({"scope": "a b"}, {"a", "b"}, id="two"),
+        pytest.param({"scope": " a  b "}, {"a", "b"}, id="spaces"),
+        pytest.param({"scope": "a\tb"}, {"a\tb"}, id="tab"),
+    ],
+)
+def test_scope(claims: dict[str, str], scope: set[str]) -> None:
+    """A scope is words between spaces, and nothing else parts them (RFC 6749, section 3.3);
+    without the claim there is none.
+    """
+    assert scope_of(claims) == scope
 
 
 @pytest.mark.parametrize(
@@ -167,8 +186,11 @@ def test_no_token_is_two_things() -> None:
             assert "access" not in passed
 
 
-def token_of(typ: str | None) -> str:
-    return build_jwt(CLAIMS, signing_key("EdDSA"), typ=typ)
+has_jwt_profile = partial(access_token.has_jwt_profile, issuer=ISSUER)
+
+
+def token_of(typ: str | None, **changes: Any) -> str:
+    return build_jwt(changed(changes), signing_key("EdDSA"), typ=typ)
 
 
 def test_which_tokens_are_read_here() -> None:
@@ -187,6 +209,16 @@ def test_other_kinds_of_jwt(typ: str) -> None:
     assert has_jwt_profile(token_of("at+jwt"))
     with refusal(ProtocolViolation, "typ_wrong"):
         has_jwt_profile(token_of(typ))
+
+
+@pytest.mark.parametrize("typ", ["at+jwt", "JWT", None])
+def test_another_issuer_s_token(typ: str | None) -> None:
+    """A JWT that names another issuer is refused, and ours is never shown it."""
+    assert has_jwt_profile(token_of(typ)) is (typ == "at+jwt")
+    assert has_jwt_profile(token_of(typ, iss=None)) is (typ == "at+jwt")
+    for code, iss in (("iss_mismatch", "https://evil.example"), ("claim_type", ["a"])):
+        with refusal(ProtocolViolation, code):
+            has_jwt_profile(token_of(typ, iss=iss))
 
 
 def test_unsigned() -> None:

@@ -26,6 +26,7 @@ from clefstorm.protocol.jwt import LONGEST_TOKEN
 def test_the_token(header: str) -> None:
     """The scheme is known in any case, and the token is what follows it."""
     assert read_bearer([header]) == "abc.DEF-123_~+/=="
+    assert read_bearer([header.replace("abc", "X.X").replace("==", "X")]) == "X.X.DEF-123_~+/X"
 
 
 @pytest.mark.parametrize("headers", [[], [""], ["Basic YTpi"], ["DPoP abc"], ["Bearerabc"]])
@@ -48,6 +49,8 @@ def test_no_token(headers: list[str]) -> None:
         pytest.param("bearer_malformed", ["Bearer ="], id="padding_alone"),
         pytest.param("bearer_malformed", ["Bearer \u00e4"], id="not_ascii"),
         pytest.param("bearer_malformed", ["Bearer a\x00"], id="control_character"),
+        pytest.param("bearer_malformed", ["Bearer a\x0b"], id="space_of_another_kind_behind"),
+        pytest.param("bearer_malformed", ["Bearer \ta"], id="tab_before"),
         pytest.param("bearer_too_long", [f"Bearer {'a' * (LONGEST_TOKEN + 1)}"], id="too_long"),
     ],
 )

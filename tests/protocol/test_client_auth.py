@@ -423,3 +423,25 @@ def test_nothing_secret_in_a_repr() -> None:
     """The client can be printed."""
     client = ClientAuthenticator(client_id="app", client_secret=SECRET, client_key=KEY)
     assert SECRET not in repr(client)
+
+
+@pytest.mark.parametrize("value", ["", " app", "app\n", "\ud800", None, 7])
+@pytest.mark.parametrize("name", ["client_id", "client_secret"])
+def test_credentials_that_are_none(name: str, value: Any) -> None:
+    """A file's newline or an unset variable is told of by the option's own name, at the start."""
+    good: dict[str, Any] = {"client_id": "app", "client_secret": "s" * 32}
+    assert ClientAuthenticator(**good).client_id == "app"
+    if (name, value) == ("client_secret", None):
+        assert ClientAuthenticator(**{**good, name: value}).client_secret is None
+        return
+    with refusal(ConfigurationError, f"{name}_invalid"):
+        ClientAuthenticator(**{**good, name: value})
+
+
+def test_a_secret_is_measured_only_for_what_signs_with_it() -> None:
+    """HMAC needs a long secret (RFC 7518, section 3.2), and basic authentication none such."""
+    short: dict[str, Any] = {"client_id": "app", "client_secret": "s"}
+    assert ClientAuthenticator(**short).client_secret == "s"
+    for more in ({"method": "client_secret_jwt"}, {"signing_alg": "HS512"}):
+        with pytest.warns(UserWarning, match="RFC 7518, section 3.2"):
+            ClientAuthenticator(**short, **more)

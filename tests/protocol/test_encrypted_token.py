@@ -14,7 +14,7 @@ from protocol.expecting import refusal
 
 from clefstorm.errors import ProtocolViolation
 from clefstorm.jwe import encrypt_jwe, generate_decryption_key
-from clefstorm.protocol.encrypted_token import decrypt_token, is_encrypted
+from clefstorm.protocol.encrypted_token import LONGEST_JWE_HEADER, decrypt_token, is_encrypted
 from clefstorm.protocol.jwt import LONGEST_TOKEN
 
 RSA = generate_decryption_key("RSA-OAEP-256", kid="rsa")
@@ -112,6 +112,8 @@ REFUSED = {
     "kid_of_another_alg": ({"kid": "rsa"}, "jwe_kid_unknown"),
     "kid_number": ({"kid": 7}, "header_type"),
     "apu_number": ({"apu": 7}, "header_type"),
+    "apv_number": ({"apv": 7}, "header_type"),
+    "typ_number": ({"typ": 7}, "header_type"),
     "epk_missing": ({"epk": None}, "jwe_epk_wrong"),
     "epk_text": ({"epk": "x"}, "jwe_epk_wrong"),
     "epk_private": (
@@ -161,6 +163,15 @@ def test_header_unreadable(header: str, code: str) -> None:
         opened(f"{as_header(header)}.{rest}")
 
 
+def test_the_longest_header() -> None:
+    """A header of so many characters is read, and one of more is not."""
+    _, rest = encrypted().split(".", 1)
+    with refusal(ProtocolViolation, "base64url_invalid"):
+        opened(f"{'=' * LONGEST_JWE_HEADER}.{rest}")
+    with refusal(ProtocolViolation, "jwt_too_long"):
+        opened(f"{'=' * (LONGEST_JWE_HEADER + 1)}.{rest}")
+
+
 def test_header_not_base64url() -> None:
     """And it has one spelling."""
     with refusal(ProtocolViolation, "base64url_invalid"):
@@ -203,11 +214,11 @@ def test_content_not_signed(content: str) -> None:
 
 def test_rotation() -> None:
     """Each key in rotation is tried when the token names none, and the named one alone else."""
-    old = generate_decryption_key("ECDH-ES")
-    new = generate_decryption_key("ECDH-ES")
+    old, new, newest = (generate_decryption_key("ECDH-ES") for _ in range(3))
     assert "kid" not in old.to_jwk()
     token = encrypted(old)
-    assert decrypt_token(token, (new, old), alg="ECDH-ES", enc="A128GCM") == SIGNED
+    for keys in ((new, old), (old, new), (newest, new, old), (newest, old, new)):
+        assert decrypt_token(token, keys, alg="ECDH-ES", enc="A128GCM") == SIGNED
     with refusal(ProtocolViolation, "jwe_undecryptable"):
         decrypt_token(token, (new,), alg="ECDH-ES", enc="A128GCM")
 

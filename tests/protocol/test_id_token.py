@@ -12,6 +12,7 @@ from parts.signing_keys import ALGORITHMS, signing_key
 
 from clefstorm.errors import ProtocolViolation
 from clefstorm.protocol.id_token import (
+    LONGEST_SUB,
     IDToken,
     at_hash_of,
     check_id_token,
@@ -365,3 +366,11 @@ def test_only_our_refusals_come_out(claims: dict[str, Any], previous: dict[str, 
             call()
         except ProtocolViolation:
             continue
+
+
+def test_the_longest_sub() -> None:
+    """A sub has at most 255 characters (Core, section 2), and one of so many is good."""
+    assert check({**FULL, "sub": "s" * LONGEST_SUB}).sub == "s" * 255
+    with pytest.raises(ProtocolViolation) as caught:
+        check({**FULL, "sub": "s" * 256})
+    assert caught.value.code == "sub_too_long"

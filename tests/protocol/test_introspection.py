@@ -132,6 +132,36 @@ def test_tokens_that_are_refused(
         read(answer, **arguments)
 
 
+@pytest.mark.parametrize("use", [{}, {"token_use": "access_token"}, {"typ": "Bearer"}])
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"token_use": "refresh_token"}, id="refresh"),
+        pytest.param({"token_use": "id"}, id="id"),
+        pytest.param({"typ": "Refresh"}, id="typ_refresh"),
+        pytest.param({"typ": "Offline"}, id="typ_offline"),
+        pytest.param({"typ": "ID"}, id="typ_id"),
+        pytest.param({"token_use": "access_token", "typ": "Refresh"}, id="both"),
+        pytest.param({"token_use": "refresh_token", "typ": "Bearer"}, id="both_the_other_way"),
+    ],
+)
+def test_what_an_active_token_is_for(use: dict[str, str], other: dict[str, str]) -> None:
+    """A provider may call a refresh token active (RFC 7662, section 2.2, says nothing of kinds);
+    where it says that it is one, under either name, it opens nothing here.
+    """
+    assert read({**ANSWER, **use}).sub == ANSWER["sub"]
+    with refusal(ProtocolViolation, "token_use_wrong"):
+        read({**ANSWER, **use, **other})
+
+
+@pytest.mark.parametrize("leeway", [0.0, 60.0])
+def test_an_answer_without_times(leeway: float) -> None:
+    """iat and exp are optional (RFC 7662, section 2.2): without them the provider's "active" is
+    the word, however exact the clocks are held to be.
+    """
+    assert read(without("iat", "exp"), leeway=leeway).exp is None
+
+
 @pytest.mark.parametrize(
     ("code", "answer", "status"),
     [

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from parts.signing_keys import signing_key
 
 from clefstorm.errors import ProtocolViolation
-from clefstorm.protocol.jwks import MOST_KEYS, KeySet, read_jwks
+from clefstorm.protocol.exchange import KeysWanted, Response
+from clefstorm.protocol.jwks import MOST_KEYS, KeySet, keys_of, read_jwks
 
 
 def jwk(kind: str = "ES256", name: str | None = "k1", /, **changes: Any) -> dict[str, Any]:
@@ -158,3 +159,19 @@ def test_only_our_refusals_come_out(keys: list[dict[str, Any]]) -> None:
         read_jwks(document(*keys))
     except ProtocolViolation:
         return
+
+
+def test_what_keys_are_asked_for() -> None:
+    """``keys_of`` asks for the keys of a provider, with all that it was told of the token, and
+    returns the set that it is sent; nothing else answers it.
+    """
+    uri, newer = "https://id.example/jwks", KeySet(())
+    plain = keys_of(uri, "k1")
+    assert next(plain) == KeysWanted(uri, "k1", first_hand=False, instead_of=None)
+    with pytest.raises(StopIteration) as end:
+        plain.send(newer)
+    assert end.value.value is newer
+    whole = keys_of(uri, None, first_hand=True, instead_of=newer)
+    assert next(whole) == KeysWanted(uri, None, first_hand=True, instead_of=newer)
+    with pytest.raises(TypeError):
+        whole.send(Response(status=200))

@@ -21,11 +21,13 @@ from clefstorm.protocol.jwks import KeySet
 from clefstorm.protocol.jwt import (
     ASYMMETRIC,
     HMAC,
+    LARGEST_LEEWAY,
     LONGEST_TOKEN,
     audiences_of,
     build_jwt,
     check_aud,
     check_iss,
+    check_leeway,
     check_times,
     read_jwt_claims_unverified,
     read_jwt_header,
@@ -626,3 +628,38 @@ def test_a_life_may_stand_in_for_a_missing_exp() -> None:
     ):
         refused = refusal_of(lambda c=claims: check_times(c, now=late, leeway=60, without_exp=120))
         assert refused == code
+
+
+@pytest.mark.parametrize("leeway", [0, 1, 0.5, 60.0, LARGEST_LEEWAY])
+def test_leeway(leeway: float) -> None:
+    """Exact clocks may be asked for, and up to ten minutes be granted."""
+    assert check_leeway(leeway) == leeway
+
+
+@pytest.mark.parametrize(
+    "leeway",
+    [
+        pytest.param(-1, id="negative"),
+        pytest.param(LARGEST_LEEWAY + 1, id="eleven_minutes"),
+        pytest.param(float("nan"), id="nan"),
+        pytest.param(float("inf"), id="infinite"),
+        pytest.param("60", id="text"),
+        pytest.param(None, id="null"),
+    ],
+)
+def test_leeway_that_means_nothing(leeway: Any) -> None:
+    """With more, or with no number, an expiry would mean nothing."""
+    with pytest.raises(ConfigurationError) as caught:
+        check_leeway(leeway)
+    assert caught.value.code == "leeway_invalid"
+
+
+def test_only_padding_is_taken_off() -> None:
+    """Base64url without padding loses nothing else (RFC 7515, section 2): whatever a signature
+    ends in, the token is good.
+    """
+    key = signing_key("HS384")
+    tokens = [build_jwt({"n": number}, key) for number in range(2000)]
+    assert len({token[-1] for token in tokens}) == 64
+    for number, token in enumerate(tokens):
+        assert verify_jwt(token, KeySet.of([key]), algorithms=HMAC) == {"n": number}

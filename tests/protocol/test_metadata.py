@@ -470,6 +470,7 @@ def test_issuer_refused(issuer: Any) -> None:
         ("https://id.example/", "https://id.example/.well-known/openid-configuration"),
         ("https://id.example/a", "https://id.example/a/.well-known/openid-configuration"),
         ("https://id.example/a/", "https://id.example/a/.well-known/openid-configuration"),
+        ("https://id.example/X", "https://id.example/X/.well-known/openid-configuration"),
     ],
 )
 def test_discovery_request(issuer: str, url: str) -> None:

@@ -270,7 +270,7 @@ def test_sign_out(pod: Pod, answer: Response) -> None:
     assert "signed=in" in request.headers["cookie"]
 
 
-@pytest.mark.parametrize("status", [400, 404, 500])
+@pytest.mark.parametrize("status", [199, 300, 400, 404, 500])
 def test_sign_out_that_fails(pod: Pod, status: int) -> None:
     """A pod that doesn't sign out is a ProtocolViolation."""
     session = signed_in(pod)
@@ -474,3 +474,39 @@ def test_expired_cookies_are_not_sent(pod: Pod) -> None:
     now += 61
     drive(call(session, build_call(POD, "GET", "a")), pod)
     assert pod.requests[-1].headers["cookie"] == "visitor=1"
+
+
+def test_a_session_before_its_sign_in() -> None:
+    """Nobody is signed in, and there is no token to show."""
+    session = new_session()
+    assert (session.pod, session.token, session.signed_in) == (POD, "", False)
+    assert len(session.cookies) == 0
+
+
+def test_pages_are_asked_for_as_pages(pod: Pod) -> None:
+    """A pod answers what its client accepts, and only a page holds the token."""
+    signed_in(pod)
+    pages = [request for request in pod.requests if request.method == "GET"]
+    assert {request.headers["accept"] for request in pages} == {"text/html"}
+
+
+def test_a_cookie_of_one_path(pod: Pod) -> None:
+    """A cookie goes where its Path says, and without one to where it was set (RFC 6265, sections
+    5.1.4 and 5.3).
+    """
+    session = signed_in(pod)
+    pod.instead[f"GET {POD}/a/b"] = page("", "narrow=1", "wide=1; path=/a")
+    drive(call(session, build_call(POD, "GET", "a/b")), pod)
+    for path, sent in (("a/c", True), ("b", False)):
+        drive(call(session, build_call(POD, "GET", path)), pod)
+        cookie = pod.requests[-1].headers["cookie"]
+        assert ("wide=1" in cookie, "narrow=1" in cookie) == (sent, sent)
+
+
+@pytest.mark.parametrize("data", ["half\ud800", {"half\ud800": "a"}, {"a": "half\ud800"}])
+def test_what_cannot_be_sent(data: Any) -> None:
+    """Half of a pair has no bytes: it is refused, and quoted nowhere."""
+    assert build_call(POD, "POST", "posts", {"a": "\u00e9"}).body == b"a=%C3%A9"
+    with refusal(ConfigurationError, "data_invalid") as caught:
+        build_call(POD, "POST", "posts", data)
+    assert caught.value.__cause__ is caught.value.__context__ is None

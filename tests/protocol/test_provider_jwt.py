@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from clefstorm.protocol.exchange import KeysWanted
 from clefstorm.protocol.jwks import KeySet
 from clefstorm.protocol.jwt import build_jwt
 from clefstorm.protocol.metadata import ProviderMetadata
-from clefstorm.protocol.provider_jwt import verify_provider_jwt
+from clefstorm.protocol.provider_jwt import agreed_algorithms, verify_provider_jwt
 
 JWKS = "https://id.example/jwks"
 METADATA = ProviderMetadata(
@@ -89,3 +90,26 @@ def test_several_keys_without_kid_cost_no_second_look() -> None:
     """Which of several keys is meant, no newer set would say (Core, 10.1)."""
     with refusal(ProtocolViolation, "kid_missing"):
         verify(build_jwt({"a": 1}, of()), key_set(of(), of(owner="old")))
+
+
+@pytest.mark.parametrize(
+    ("pinned", "announced", "agreed"),
+    [
+        pytest.param(("ES256",), ("RS256",), {"ES256"}, id="pinned"),
+        pytest.param(("HS256",), (), {"HS256"}, id="pinned_hmac"),
+        pytest.param(None, (), {"RS256"}, id="nothing_announced"),
+        pytest.param(None, ("ES256", "PS256"), {"ES256", "PS256"}, id="announced"),
+        pytest.param(None, ("RS256", "HS256", "none"), {"RS256"}, id="hmac_and_none_announced"),
+        pytest.param(None, ("HS256",), set(), id="hmac_alone_announced"),
+        pytest.param(None, ("EdDSA",), {"EdDSA", "Ed25519"}, id="one_curve_under_two_names"),
+        pytest.param(("Ed25519",), (), {"EdDSA", "Ed25519"}, id="pinned_under_one_of_them"),
+    ],
+)
+def test_agreed_algorithms(
+    pinned: tuple[str, ...] | None, announced: tuple[str, ...], agreed: set[str]
+) -> None:
+    """What is pinned counts; else what is announced and only the provider can sign with, RS256
+    where nothing is (Core, section 15.1). Ed25519 is EdDSA's one curve (RFC 9864).
+    """
+    metadata = replace(METADATA, id_token_signing_alg_values_supported=announced)
+    assert agreed_algorithms(pinned, metadata) == agreed

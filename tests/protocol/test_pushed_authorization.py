@@ -17,6 +17,8 @@ from clefstorm.errors import ConfigurationError, ProtocolViolation, ProviderErro
 from clefstorm.protocol.exchange import Response
 from clefstorm.protocol.metadata import ProviderMetadata
 from clefstorm.protocol.pushed_authorization import (
+    LONGEST_REQUEST_LIFETIME,
+    LONGEST_REQUEST_URI,
     build_pushed_authorization_url,
     build_pushed_request,
     pushed_endpoint,
@@ -180,3 +182,20 @@ def test_only_errors_of_ours(status: int, body: bytes) -> None:
     """Any bytes are a request_uri or an error of ours."""
     with suppress(ProtocolViolation, ProviderError):
         assert read_pushed_response(Response(status=status, body=body))
+
+
+def test_bounds_of_an_answer() -> None:
+    """The longest request_uri and lifetime that we take, and the shortest lifetime that can be
+    used, are taken; one more or less is not (sections 2.2 and 7.3 leave both to the provider).
+    """
+    longest = "urn:x:".ljust(LONGEST_REQUEST_URI, "y")
+    assert read_pushed_response(answer({**GOOD, "request_uri": longest})) == longest
+    for lifetime in (1, LONGEST_REQUEST_LIFETIME):
+        assert read_pushed_response(answer({**GOOD, "expires_in": lifetime})) == URI
+    for bad in (
+        {"request_uri": f"{longest}y"},
+        {"expires_in": 0},
+        {"expires_in": LONGEST_REQUEST_LIFETIME + 1},
+    ):
+        with refusal(ProtocolViolation, "pushed_answer_member"):
+            read_pushed_response(answer({**GOOD, **bad}))

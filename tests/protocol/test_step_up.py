@@ -11,7 +11,11 @@ from protocol.expecting import refusal
 
 from clefstorm.errors import ProtocolViolation, RequestRefused
 from clefstorm.keys import HS256Key
-from clefstorm.protocol.authorization import PendingLogin, authorization_parameters
+from clefstorm.protocol.authorization import (
+    PendingLogin,
+    authorization_parameters,
+    check_callback,
+)
 from clefstorm.protocol.exchange import Response
 from clefstorm.protocol.id_token import IDToken, check_id_token
 from clefstorm.protocol.metadata import read_metadata
@@ -140,3 +144,10 @@ def test_introspection_endpoint(code: str, url: object) -> None:
     assert read({**DOCUMENT, "introspection_endpoint": None}) is None
     with refusal(ProtocolViolation, code):
         read({**DOCUMENT, "introspection_endpoint": url})
+
+
+def test_what_was_asked_for_is_not_forgotten() -> None:
+    """What the request asked rides in the grant, so that the id token can be held to it."""
+    wanting = PendingLogin(redirect_uri=REDIRECT_URI, acr_values="gold", max_age=60)
+    grant = check_callback([("code", "c")], wanting, issuer=None, iss_required=False)
+    assert (grant.acr_values, grant.max_age) == ("gold", 60)

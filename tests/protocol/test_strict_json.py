@@ -98,6 +98,12 @@ REFUSED = [
     pytest.param(b'{"a":' * (DEEPEST + 1), "json_too_deep", id="objects_too_deep"),
     pytest.param(b"[" * 1_000_000, "json_too_deep", id="a_million_deep"),
     pytest.param(b"[" + b"[]," * 40 + b"[" * DEEPEST, "json_too_deep", id="too_deep_after_wide"),
+    pytest.param(
+        b"[" * DEEPEST + b"],[" + b"[" * DEEPEST, "json_too_deep", id="too_deep_after_deepest"
+    ),
+    pytest.param(b"[" * DEEPEST + b"],[[", "json_too_deep", id="too_deep_by_one_after_deepest"),
+    pytest.param(b"[X" * (DEEPEST + 1), "json_too_deep", id="too_deep_and_no_json"),
+    pytest.param(b"[]X" * (DEEPEST + 1), "json_invalid", id="no_json_but_not_deep"),
     pytest.param(b'["\\"",' + b"[" * DEEPEST, "json_too_deep", id="too_deep_after_escapes"),
     pytest.param(b'["\\\\",' + b"[" * DEEPEST, "json_too_deep", id="too_deep_after_backslash"),
 ]
@@ -132,8 +138,7 @@ def test_a_refusal_quotes_nothing_of_the_text() -> None:
         read_json('{"access_token": "sesame" oops}')
     error = refusal.value
     assert "sesame" not in f"{error!s} {error.evidence}"
-    assert error.__cause__ is None
-    assert error.__suppress_context__
+    assert error.__cause__ is error.__context__ is None
 
 
 @pytest.mark.parametrize("raw", [b"[]", b'"a"', b"1", b"null", b"true"])

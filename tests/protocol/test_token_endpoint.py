@@ -147,7 +147,7 @@ def test_answer() -> None:
         pytest.param({"scope": ""}, "scope", "", id="scope_empty"),
         pytest.param({"more": {"a": []}}, "scope", "openid", id="unknown_member"),
         pytest.param(
-            {"access_token": "!~ 9|/+=.-_"}, "access_token", "!~ 9|/+=.-_", id="token_of_any_vschar"
+            {"access_token": "!~9|/+=.-_"}, "access_token", "!~9|/+=.-_", id="token_of_any_vchar"
         ),
     ],
 )
@@ -179,6 +179,9 @@ def test_answers_of_real_providers(changes: dict[str, Any], member: str, value: 
         ),
         pytest.param(
             {"access_token": "a\r\nX-Evil: 1"}, "token_answer_member", id="access_token_newline"
+        ),
+        pytest.param(
+            {"access_token": "a b"}, "token_answer_member", id="access_token_of_two_words"
         ),
         pytest.param({"access_token": "a\x00"}, "token_answer_member", id="access_token_nul"),
         pytest.param({"access_token": "é"}, "token_answer_member", id="access_token_beyond_ascii"),
@@ -317,14 +320,15 @@ def test_description_of_another_type() -> None:
     assert caught.value.evidence == {"error": "invalid_grant"}
 
 
-def test_description_that_quotes_a_secret() -> None:
+@pytest.mark.parametrize("status", [200, 400, 401, 403])
+def test_description_that_quotes_a_secret(status: int) -> None:
     """A secret reaches no exception (DESIGN, law 4), if the provider quotes it at us too."""
     answer = {"error": "invalid_grant", "error_description": "unknown code c0de!"}
     with refusal(TokenRefused, "token_refused") as caught:
-        read(answer, status=400, secrets=("0ther", "", None))
+        read(answer, status=status, secrets=("0ther", "", None))
     assert caught.value.evidence["error_description"] == "unknown code c0de!"
     with refusal(TokenRefused, "token_refused") as caught:
-        read(answer, status=400, secrets=("0ther", "c0de"))
+        read(answer, status=status, secrets=("0ther", "c0de"))
     assert caught.value.evidence["error_description"] == "unknown code …!"
 
 
@@ -345,6 +349,34 @@ def test_tokens_show_no_secret() -> None:
     shown = repr(read(changed(access_token="s3cret", refresh_token="s3cret", id_token="s3cret")))
     assert "s3cret" not in shown
     assert "openid" in shown
+
+
+@pytest.mark.parametrize(
+    ("said", "scope"),
+    [
+        pytest.param(..., "openid email", id="absent"),
+        pytest.param("openid", "openid", id="less"),
+        pytest.param("", "", id="nothing"),
+    ],
+)
+def test_granted_scope(said: Any, scope: str) -> None:
+    """An answer without scope grants what was asked for; one with it, what it says (RFC 6749,
+    section 5.1).
+    """
+    assert read(changed(scope=said)).granted(["openid", "email"]).scope == scope
+
+
+def test_renewed() -> None:
+    """What the answer to a refresh leaves out stays: the refresh token and the scope (RFC 6749,
+    sections 5.1 and 6); the id token is of its own time.
+    """
+    first = read(ANSWER)
+    silent = read(changed(access_token="next", refresh_token=..., id_token=..., scope=...))
+    renewed = first.renewed_by(silent)
+    assert (renewed.access_token, renewed.id_token) == ("next", None)
+    assert (renewed.refresh_token, renewed.scope) == (first.refresh_token, first.scope)
+    rotated = first.renewed_by(read(changed(refresh_token="second", scope="email")))
+    assert (rotated.refresh_token, rotated.scope) == ("second", "email")
 
 
 def test_record() -> None:

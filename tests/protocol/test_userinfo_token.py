@@ -59,6 +59,7 @@ def test_good(changes: dict[str, Any]) -> None:
         pytest.param({"exp": NOW - 60}, "token_expired", id="expired"),
         pytest.param({"exp": "soon"}, "claim_type", id="exp_text"),
         pytest.param({"nbf": NOW + 61}, "nbf_in_future", id="not_yet"),
+        pytest.param({"iat": NOW + 61}, "iat_in_future", id="from_the_future"),
         pytest.param({"typ": "at+jwt"}, "typ_wrong", id="access_token"),
         pytest.param({"typ": "logout+jwt"}, "typ_wrong", id="typ_of_a_logout_token"),
         pytest.param({"events": EVENT}, "events_prohibited", id="logout_token"),

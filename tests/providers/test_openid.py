@@ -412,7 +412,9 @@ def test_refresh_refused() -> None:
     assert caught.value.error == "invalid_grant"
 
 
-def refreshed(wire: Wire, *, first: dict[str, Any] | None = None) -> Identity:
+def refreshed(
+    wire: Wire, *, first: dict[str, Any] | None = None, previous: str | None = None
+) -> Identity:
     claims = {
         "iss": ISSUER,
         "sub": "ann",
@@ -423,7 +425,25 @@ def refreshed(wire: Wire, *, first: dict[str, Any] | None = None) -> Identity:
     }
     identity = Identity(iss=ISSUER, sub="ann", claims=claims)
     fresh = refresh(wire)
-    return drive(make().identify_refreshed(fresh, identity, clock=clock), wire).result
+    return drive(
+        make().identify_refreshed(fresh, identity, previous_id_token=previous, clock=clock), wire
+    ).result
+
+
+def test_refreshed_claims_that_are_gone() -> None:
+    """What the previous id token said and the new one does not is over, a role perhaps; what
+    userinfo said stays, and so does how the user signed in, and the nonce (Core, section 12.2).
+    """
+    role = {"roles": ["admin"]}
+    login = {"nonce": "n", "auth_time": NOW, "acr": "gold", "amr": ["pwd"]}
+    previous = build_jwt({"sub": "ann", **login, **role}, generate_key("ES256", kid="k1"))
+    known = {**login, **role}
+    assert refreshed(Wire(claims=role), first=known, previous=previous).claims["roles"] == ["admin"]
+    assert refreshed(Wire(), first=known).claims["roles"] == ["admin"]
+    claims = refreshed(Wire(), first=known, previous=previous).claims
+    assert "roles" not in claims
+    assert {name: claims[name] for name in login} == login
+    assert claims["name"] == "Ann"
 
 
 def test_refreshed_identity() -> None:

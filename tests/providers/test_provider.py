@@ -220,7 +220,12 @@ def test_configuration(changes: dict[str, Any], name: str, value: object) -> Non
         ),
         *(
             pytest.param({name: "false"}, f"{name}_invalid", id=f"{name}_text")
-            for name in ("userinfo", "logout_token_exp_required", "logout_sid_means_all")
+            for name in (
+                "userinfo",
+                "logout_token_exp_required",
+                "logout_sid_means_all",
+                "frontchannel_logout",
+            )
         ),
         pytest.param({"id_token_signed_response_alg": "none"}, "alg_unknown", id="alg_none"),
         pytest.param({"id_token_signed_response_alg": "RS1"}, "alg_unknown", id="alg_unknown"),

@@ -50,6 +50,7 @@ def client_of(provider_issuer: str, url: str) -> AsyncClient:
             "client_secret": CLIENT_SECRET,
             "redirect_uri": f"{url}/auth/callback",
             "scope": "openid offline_access",
+            "frontchannel_logout": True,
             # A thousand requests may come before the provider's answer.
             "timeout": 30.0,
             "deadline": 30.0,

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 from races.held import Gate, hold_after, hold_before
-from races.joined_site import Site
+from races.joined_site import CLIENT_SECRET, Site
 from tornado.httpclient import AsyncHTTPClient
 
 from clefstorm.errors import BusTimeoutError
+from clefstorm.providers.provider import LOGIN_LIFETIME
 from clefstorm.sessions import LoginSession
 from clefstorm.testing import Clock
 
@@ -92,7 +93,7 @@ class Race:
 
 
 FATE = "endings.Endings.replace and _log_out: the fate that both write, and the first decides"
-HEIR = "endings.Endings.heir_of, asked by logouts.Logouts.log_out"
+HEIR = "endings.Endings.was_replaced, asked by logouts.Logouts.log_out"
 SID = "the tombstone of (iss, sid): SQLiteTombstones.refuse, MemorySessionStore._refuse_tombstoned"
 SUB = "the tombstone of (iss, sub) and iat, in the same two places"
 MARK = "create(mark=…): SQLiteTombstones.refuse, MemorySessionStore._refuse_overtaken"
@@ -235,6 +236,122 @@ async def test_two_tabs_sign_in_at_once(site: Site, answered: tuple[int, int]) -
     await site.browser.post(f"{site.url}/auth/logout", follow=False)
     assert await site.who() == "nobody"
     assert await site.rp.read_session(holds.key) is None
+
+
+@pytest.mark.parametrize("log_out", [_own, _administrator_one], ids=["own", "administrator"])
+@pytest.mark.parametrize("done", [1, 2], ids=["one_finished", "both_finished"])
+async def test_logout_while_two_tabs_sign_in(
+    site: Site, log_out: LogOut, done: int, http_client: AsyncHTTPClient
+) -> None:
+    """Two callbacks of one browser, and a logout of the session that it still holds, when one or
+    both are finished and neither has answered: nothing signed in is left, whichever was first.
+
+    Guarded by endings.Endings._fate, which keeps every heir and takes none after a logout.
+    """
+    old = await site.sign_in()
+    callbacks = [await site.walk_to_callback() for _ in (0, 1)]
+    asked, answering = [Gate(), Gate()], [Gate(), Gate()]
+    to_ask, to_answer = iter(asked), iter(answering)
+    site.provider.tamper["token"] = lambda answer: next(to_ask).hold()
+    finish_login = site.rp.finish_login
+
+    async def held(*args: Any, **options: Any) -> Any:
+        finished = await finish_login(*args, **options)
+        await next(to_answer).hold()
+        return finished
+
+    site.rp.finish_login = held  # type: ignore[method-assign]
+    tabs = []
+    for callback, gate in zip(callbacks, asked, strict=True):
+        tabs.append(asyncio.ensure_future(site.open(callback)))
+        await gate.reached()
+    for tab in range(done):
+        asked[tab].open()
+        await answering[tab].reached()
+    await log_out(site, old, http_client)
+    for gate in (*asked, *answering):
+        gate.open()
+    statuses = [(await tab).status for tab in tabs]
+    assert statuses == ([303, 403] if done == 1 else [303, 303])
+    assert await site.sessions() == []
+    assert await site.who() == "nobody"
+
+
+async def test_heirs_that_come_at_the_same_moment(site: Site) -> None:
+    """However many tabs finish at once, a logout finds every session that they opened.
+
+    Guarded by the compare-and-set of endings.Endings._fate.
+    """
+    old, endings = await site.sign_in(), site.rp._endings
+    heirs = {f"heir-{number}" for number in range(9)}
+    await asyncio.gather(*(endings._fate(old.key, heir) for heir in heirs))
+    found = await endings._fate(old.key, "")
+    assert found is not None
+    assert set(found.split()) == heirs
+    assert await endings._fate(old.key, "too-late") == ""
+
+
+async def test_a_fate_that_expires_while_it_is_read(site: Site, clock: Clock) -> None:
+    """What was written down so long ago that it is forgotten binds nobody.
+
+    Guarded by endings.Endings._fate, which begins anew then.
+    """
+    old, endings, store = await site.sign_in(), site.rp._endings, site.rp.sessions
+    assert await endings._fate(old.key, "first") is None
+    clock.advance(1)
+    peek = store.peek
+
+    async def late(name: str) -> str | None:
+        clock.advance(LOGIN_LIFETIME - 0.5)
+        store.peek = peek  # type: ignore[method-assign]
+        return await peek(name)
+
+    store.peek = late  # type: ignore[method-assign]
+    assert await endings._fate(old.key, "second") is None
+    assert await endings._fate(old.key, "") == "second"
+
+
+async def test_an_old_id_is_worth_nothing_of_the_next_user(
+    site: Site, http_client: AsyncHTTPClient
+) -> None:
+    """Who noted the session id of a shared machine's browser gets nothing of who signs in there
+    next, and doesn't sign them out; of the same user's next session, nothing but its end.
+
+    Guarded by logouts.Logouts.log_out, for which a session that is over has no id token, and by
+    endings.Endings.replace, for which another user's session is no heir.
+    """
+
+    async def post(cookie: str) -> str:
+        answer = await http_client.fetch(
+            f"{site.url}/auth/logout",
+            method="POST",
+            body="",
+            headers={"Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded"},
+            follow_redirects=False,
+            raise_error=False,
+        )
+        assert answer.code == 303
+        return answer.headers["Location"]
+
+    def cookie() -> str:
+        held = site.browser.cookies.header(site.url, same_site=True, safe_navigation=True)
+        assert held is not None
+        return held
+
+    # Without a back channel, by which the provider would end Bob's session before Alice's begins.
+    site.provider.add_client("app", CLIENT_SECRET, [f"{site.url}/auth/callback"])
+    login = f"{site.url}/auth/login"
+    await site.browser.sign_in(site.provider, "bob", login)
+    of_bob = cookie()
+    await site.browser.sign_in(site.provider, "alice", f"{login}?prompt=login")
+    assert await post(of_bob) == "/"
+    assert await site.who() == site.sub
+    older = cookie()
+    await site.browser.sign_in(site.provider, "alice", f"{login}?prompt=login")
+    assert await post(older) == "/"
+    assert await site.who() == "nobody"
+    await site.sign_in()
+    assert "id_token_hint=" in await post(cookie())
 
 
 async def test_one_callback_twice_at_once(site: Site) -> None:

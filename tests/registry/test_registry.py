@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,12 +17,13 @@ import clefstorm
 from clefstorm.client import AsyncClient
 from clefstorm.errors import ConfigurationError, UnknownAlias
 from clefstorm.keys import ES256Key, HS256Key, generate_key
-from clefstorm.providers import OAuth2Provider, OpenIDProvider
+from clefstorm.providers import EternaltwinProvider, OAuth2Provider, OpenIDProvider
 from clefstorm.registry import (
     Connections,
     async_connections,
     build_client,
     configure,
+    connections,
 )
 
 SECRET = "a-secret-of-thirty-two-characters"
@@ -377,3 +380,56 @@ def test_only_errors_of_ours(base: dict[str, Any], changes: dict[str, Any]) -> N
     """Whatever is configured, only a ConfigurationError comes out."""
     with contextlib.suppress(ConfigurationError):
         build_client("default", {**base, **changes})
+
+
+def test_alias_that_is_none() -> None:
+    """An alias is a text, and not an empty one."""
+    build_client("corp", OPENID)
+    for alias in ("", None, 5):
+        with refusal(ConfigurationError, "alias_invalid"):
+            build_client(alias, OPENID)  # type: ignore[arg-type]
+
+
+def test_url_that_is_none() -> None:
+    """Only a url with the path of the Eternaltwin API makes an alias one of those; what can't be
+    read as a URL is an option that an OpenID alias has not.
+    """
+    twin = {**OPENID, "issuer": ..., "url": "https://twin.example/api/v1/"}
+    options = {name: value for name, value in twin.items() if value is not ...}
+    assert type(build_client("twin", options).provider) is EternaltwinProvider
+    with refusal(ConfigurationError, "option_unknown") as caught:
+        build_client("twin", {**options, "url": "https://[::1/api/v1/"})
+    assert "url" in str(caught.value)
+
+
+@pytest.mark.parametrize("reference", [{"file": "x"}, {"env": "X"}], ids=["file", "env"])
+def test_no_reference_stands_for_an_alias(
+    reference: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a reference names is a text, and an alias is a table."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").write_text("x")
+    (tmp_path / "x").chmod(0o600)
+    monkeypatch.setenv("X", "x")
+    configure(default=OPENID)
+    with pytest.raises(ConfigurationError) as caught:
+        configure(default=reference)
+    assert caught.value.code == "option_unknown"
+    assert list(connections) == ["default"]
+
+
+def test_a_change_under_way_does_not_undo_another() -> None:
+    """``configure`` waits for whoever adds or removes, so that nothing old is written back."""
+    handler = Connections(AsyncClient)
+    client = build_client("new", OPENID)
+    handler.replace({"a": client})
+    held_while_waiting: list[list[str]] = []
+
+    @contextlib.contextmanager
+    def changing() -> Iterator[None]:
+        held_while_waiting.append(list(handler))
+        yield
+
+    handler._changing = changing()  # type: ignore[assignment]
+    handler.replace({"new": client})
+    assert (held_while_waiting, list(handler)) == ([["a"]], ["new"])

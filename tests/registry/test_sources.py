@@ -89,6 +89,7 @@ def test_reference_inside_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         pytest.param({"env": "NOT_SET"}, "reference_env_missing", id="env_missing"),
         pytest.param({"env": "EMPTY"}, "reference_env_missing", id="env_empty"),
+        pytest.param({"env": "LATIN1"}, "reference_env_invalid", id="env_not_utf8"),
         pytest.param({"env": "A", "default": SECRET}, "reference_invalid", id="unknown_member"),
         pytest.param({"env": "A", "file": "x"}, "reference_invalid", id="both"),
         pytest.param({"env": ""}, "reference_invalid", id="no_name"),
@@ -119,6 +120,7 @@ def test_bad_references(
     """
     monkeypatch.setenv("A", SECRET)
     monkeypatch.setenv("EMPTY", "")
+    monkeypatch.setenv("LATIN1", os.fsdecode(SECRET.encode() + b"\xe4"))
     for name, content in (
         ("good", SECRET),
         ("empty", ""),
@@ -141,7 +143,7 @@ def test_bad_references(
         "corp",
         "client_secret",
     )
-    assert caught.value.__cause__ is None
+    assert caught.value.__cause__ is caught.value.__context__ is None
 
 
 def test_group_may_read(write: Write) -> None:
@@ -252,6 +254,10 @@ def test_a_plain_secret_in_everybodys_file(write: Write, line: str) -> None:
         pytest.param("#" * 70_000, "reference_file_too_large", "65536", id="large"),
         pytest.param('issuer = "x"', "options_invalid", "[alias]", id="no_table"),
         pytest.param("[default]", "option_missing", "issuer", id="empty_table"),
+        pytest.param(
+            '[default]\nfile = "good.toml"', "option_unknown", "file", id="alias_by_reference"
+        ),
+        pytest.param("a = " + "9" * 5000, "toml_invalid", "unknown", id="number_of_5000_digits"),
         pytest.param(PLAIN + 'client_sceret = "x"', "option_unknown", "client_secret?", id="near"),
         pytest.param(PLAIN + "timeout = 1979-05-27", "timeout_invalid", "seconds", id="date"),
     ],
@@ -264,8 +270,16 @@ def test_bad_files(write: Write, text: str | bytes, code: str, says: str) -> Non
         configure_from_file(write("bad.toml", text))
     assert says in str(caught.value)
     assert SECRET not in str(caught.value)
-    assert caught.value.__cause__ is None
+    assert caught.value.__cause__ is caught.value.__context__ is None
     assert async_connections["default"] is before
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800"], ids=["nul", "half_pair"])
+def test_no_path(name: str) -> None:
+    """What can't be the name of a file is an error of ours."""
+    with refusal(ConfigurationError, "reference_file_unreadable") as caught:
+        configure_from_file(name)
+    assert caught.value.evidence["reason"] == "no path"
 
 
 def test_no_file(tmp_path: Path) -> None:
@@ -365,6 +379,15 @@ def test_environment_of_another_prefix(variables: Callable[..., None]) -> None:
             {"CLEFSTORM__DEFAULT__TIMEOUT": "soon"}, "timeout_invalid", "seconds", id="no_number"
         ),
         pytest.param(
+            {"CLEFSTORM__DEFAULT__TIMEOUT": "9" * 5000},
+            "timeout_invalid",
+            "seconds",
+            id="number_of_5000_digits",
+        ),
+        pytest.param(
+            {"CLEFSTORM__OTHER__FILE": "x"}, "option_unknown", "got: file", id="alias_by_reference"
+        ),
+        pytest.param(
             {"CLEFSTORM__DEFAULT__CLIENT_SECRET__ENV": "NOT_SET"},
             "reference_env_missing",
             "NOT_SET",
@@ -405,3 +428,21 @@ def test_bad_prefix(prefix: Any) -> None:
     """A prefix that no variable can have is an error at once."""
     with refusal(ConfigurationError, "prefix_invalid"):
         configure_from_environment(prefix)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["2.5\n", '2.5\nclient_id = "evil"', "2." + "5" * (1 << 20)],
+    ids=["newline", "two_members", "huge"],
+)
+def test_a_value_is_one_value(variables: Callable[..., None], value: str) -> None:
+    """What has more lines than one, or is larger than a whole file, is a text and not TOML."""
+    variables({**BASIC, "CLEFSTORM__DEFAULT__TIMEOUT": "2.5"})
+    configure_from_environment()
+    variables(BASIC)
+    # The system bounds what a variable holds; an environment need not be the system's.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "environ", {**os.environ, "CLEFSTORM__DEFAULT__TIMEOUT": value})
+        with refusal(ConfigurationError, "timeout_invalid"):
+            configure_from_environment()
+    assert async_connections["default"].provider.client_id == "12345"

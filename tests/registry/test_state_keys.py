@@ -84,7 +84,7 @@ def test_rotation() -> None:
         ),
         pytest.param([], "state_key_invalid", "1 to 20", id="no_keys"),
         pytest.param([HS] * 21, "state_key_invalid", "1 to 20", id="many_keys"),
-        pytest.param([HS, "x"], "state_key_invalid", "clefstorm.keys", id="text_in_list"),
+        pytest.param([HS, "x"], "key_invalid", "clefstorm.keys", id="text_in_list"),
         pytest.param(5, "state_key_invalid", "clefstorm.keys", id="number_alone"),
     ],
 )

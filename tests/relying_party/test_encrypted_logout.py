@@ -37,11 +37,13 @@ def wire(wire: Any) -> Any:
 
 
 async def test_kept_as_it_was_signed(visitor) -> None:
-    """The session holds the signed token, which is what goes back as a hint."""
+    """The session holds the signed token, and no URL does: it was encrypted for us."""
     session = (await visitor.sign_in()).session
     assert session.tokens.id_token.count(".") == 2
     start = await visitor.relying_party.log_out(visitor.session_id)
-    assert f"id_token_hint={session.tokens.id_token}" in start.url
+    assert "client_id=app" in start.url
+    assert "id_token_hint" not in start.url
+    assert session.tokens.id_token not in start.url
 
 
 async def test_after_a_refresh_too(visitor, given_clock) -> None:

@@ -2,13 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from clefstorm.client import AsyncClient
 from clefstorm.errors import RequestRefused, StoreUnavailable
 
 ISSUER = "https://id.example.com"
+
+
+@pytest.fixture
+def wire(wire: Any) -> Any:
+    """The provider, configured with its front channel."""
+    wire.provider = replace(wire.provider, frontchannel_logout=True)
+    return wire
+
+
+async def test_only_by_option(visitor, make_party, make_visitor, wire) -> None:
+    """It proves nothing, and so ends nothing of an alias that does not ask for it."""
+    store = visitor.relying_party.sessions
+    await visitor.sign_in(sid="s1")
+    assert await visitor.relying_party.receive_frontchannel_logout(ISSUER, "s1") == 1
+    wire.provider = replace(wire.provider, frontchannel_logout=False)
+    silent = make_visitor(make_party(sessions=store))
+    await silent.sign_in(sid="s2")
+    with pytest.raises(RequestRefused) as refused:
+        await silent.relying_party.receive_frontchannel_logout(ISSUER, "s2")
+    assert refused.value.code == "frontchannel_issuer_unknown"
+    assert await silent.session() is not None
+
+
+async def test_another_alias_of_that_issuer_is_left_alone(visitor, wire, given_clock) -> None:
+    """The option is an alias's own, also where two share a provider."""
+    other = AsyncClient(replace(wire.provider, frontchannel_logout=False), clock=given_clock)
+    other._runner = wire
+    visitor.relying_party.clients["other"] = other
+    await visitor.sign_in(sid="s1", alias="other")
+    assert await visitor.relying_party.receive_frontchannel_logout(ISSUER, "s1") == 0
+    assert await visitor.session() is not None
 
 
 async def test_it_ends_the_sessions_of_that_sid(visitor, another_visitor) -> None:

@@ -7,6 +7,7 @@ import pytest
 from clefstorm.client import AsyncClient
 from clefstorm.errors import (
     AuthorizationRefused,
+    ConfigurationError,
     LoginDenied,
     ProtocolViolation,
     RequestRefused,
@@ -347,6 +348,41 @@ async def test_on_login_gives_the_session_its_data(make_party, make_visitor, as_
     visitor = make_visitor(party)
     await visitor.sign_in()
     assert (await visitor.session()).data == {"user_id": 7}
+
+
+@pytest.mark.parametrize("answer", ["text", 5, True, [("user_id", 7)]])
+async def test_on_login_returns_a_mapping_or_none(make_party, make_visitor, wire, answer) -> None:
+    """Whatever else on_login returns is the application's mistake, and opens no session."""
+    visitor = make_visitor(make_party(on_login=lambda session: None))
+    await visitor.sign_in()
+    assert (await visitor.session()).data == {}
+    party = make_party(on_login=lambda session: answer)
+    with pytest.raises(ConfigurationError) as refused:
+        await make_visitor(party).sign_in()
+    assert refused.value.code == "on_login_answer"
+    assert await party.sessions.list_sub(wire.provider.issuer, "alice") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        pytest.param({"on_login": "text"}, "on_login_invalid", id="on_login_text"),
+        *(
+            pytest.param({name: value}, f"{name}_invalid", id=f"{name}_{value}")
+            for name in ("idle", "lifetime")
+            for value in ("60", 0, -1, float("nan"), float("inf"), True)
+        ),
+        pytest.param({"lifetime": None}, "lifetime_invalid", id="lifetime_none"),
+        pytest.param({"clients": {"default": "client"}}, "clients_invalid", id="client_text"),
+        pytest.param({"clients": ["client"]}, "clients_invalid", id="clients_list"),
+    ],
+)
+def test_options_are_judged_at_once(options, code, tmp_path) -> None:
+    """A wrong option is an error of the start, before anything is written."""
+    with pytest.raises(ConfigurationError) as refused:
+        RelyingParty(path=tmp_path, **options)
+    assert refused.value.code == code
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_an_unknown_alias_is_named(party) -> None:

@@ -11,6 +11,7 @@ import pytest
 from clefstorm.errors import (
     BusTimeoutError,
     ClefStormError,
+    ConfigurationError,
     ProtocolViolation,
     RequestRefused,
     SessionEnded,
@@ -333,6 +334,33 @@ async def test_the_listeners_hear_what_happened_without_secrets(visitor) -> None
     ]
     for secret in (token, done.session_id, done.session.tokens.access_token, "the-code"):
         assert secret not in repr(heard)
+
+
+async def test_the_listeners_hear_who_and_where(visitor) -> None:
+    """Who signed in or out is told; a refused login tells its alias as soon as that is known."""
+    heard = []
+    visitor.relying_party.listeners.append(heard.append)
+    await visitor.sign_in(sid="s1")
+    await visitor.relying_party.receive_logout(visitor.wire.logout_token(sid="s1"))
+    parameters = visitor.wire.approve(await visitor.begin())
+    visitor.wire.token_status = 500
+    with pytest.raises(ProtocolViolation):
+        await visitor.finish(parameters)
+    with pytest.raises(ConfigurationError):
+        await visitor.relying_party.begin_login(extra={"nonce": "mine"})
+    with pytest.raises(RequestRefused):
+        await visitor.finish([("state", "x"), ("code", "c")])
+    told = [(each.event, each.alias, each.facts.get("sub")) for each in heard]
+    assert [each for each in told if each[0].startswith("signed")] == [
+        ("signed_in", "default", "alice"),
+        ("signed_out", "default", "alice"),
+    ]
+    refused = [(each.alias, each.facts["code"]) for each in heard if each.event == "login_refused"]
+    assert refused == [
+        ("default", "token_answer_status"),
+        ("default", "extra_parameter_reserved"),
+        (None, "state_invalid"),
+    ]
 
 
 async def test_a_failing_listener_stops_no_logout(visitor, caplog) -> None:

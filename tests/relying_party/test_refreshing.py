@@ -184,7 +184,7 @@ async def test_keys_that_cannot_be_had_end_nothing(visitor, given_clock, failure
     session = (await visitor.sign_in()).session
     client = visitor.relying_party.client()
 
-    async def no_keys(fresh, identity):
+    async def no_keys(fresh, identity, **previous):
         raise failure
 
     client.identify_refreshed = no_keys
@@ -192,6 +192,22 @@ async def test_keys_that_cannot_be_had_end_nothing(visitor, given_clock, failure
     assert fresh.tokens.refresh_token != session.tokens.refresh_token
     assert (fresh.tokens.id_token, fresh.claims) == (session.tokens.id_token, session.claims)
     assert (await visitor.session()).tokens == fresh.tokens
+
+
+async def test_a_claim_that_is_gone(visitor) -> None:
+    """What the last id token said, and the one of a refresh no longer says, is no claim of the
+    session; a refresh without an id token says nothing of it."""
+    visitor.wire.refreshed_claims = {"roles": ["admin"]}
+    party, session = visitor.relying_party, (await visitor.sign_in()).session
+    session = await party.refresh(session)
+    assert session.claims["roles"] == ["admin"]
+    visitor.wire.refreshed_claims = None
+    session = await party.refresh(session)
+    assert session.claims["roles"] == ["admin"]
+    visitor.wire.refreshed_claims = {}
+    session = await party.refresh(session)
+    assert "roles" not in session.claims
+    assert session.claims["sub"] == "alice"
 
 
 async def test_a_store_that_fails_after_the_save_hides_no_result(visitor) -> None:
@@ -247,3 +263,18 @@ async def test_a_lease_whose_holder_died_is_free_again(visitor, given_clock) -> 
     given_clock.advance(30)
     assert (await waiting).tokens != session.tokens
     assert await store.peek(name) is None
+
+
+async def test_a_refresh_that_was_cancelled_is_begun_anew(visitor, given_clock) -> None:
+    """Who waited for it is told, and the next who asks gets a fresh token."""
+    session = (await visitor.sign_in()).session
+    given_clock.advance(300)
+    party = visitor.relying_party
+    waiting = asyncio.create_task(party.access_token(session))
+    while not party._refresher._running:
+        await asyncio.sleep(0)
+    party._refresher._running[session.key].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert party._refresher._running == {}
+    assert await party.access_token(session) != session.tokens.access_token

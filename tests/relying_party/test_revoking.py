@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -20,7 +21,7 @@ from clefstorm.errors import (
 )
 from clefstorm.relying_party import RelyingParty
 from clefstorm.relying_party.revoking import LONGEST_CLOSING, MOST_AT_ONCE, WAITS
-from clefstorm.relying_party.tidying import EVERY
+from clefstorm.relying_party.tidying import EVERY, TOGETHER
 from clefstorm.testing.clock import Clock
 from clefstorm.testing.fixtures import clock as clock
 from clefstorm.testing.fixtures import given_time_io_loop as given_time_io_loop
@@ -373,3 +374,89 @@ async def test_a_login_overtaken_by_a_logout(revoking, make_visitor, provider, w
         await visitor.sign_in(sid="s1")
     await settled(provider, heard, 1)
     assert provider.tokens == list(wire.refresh_tokens)
+
+
+LIFETIME = 10 * EVERY
+
+
+async def aged(party: RelyingParty, make_visitor: Any, clock: Clock, count: int) -> None:
+    """Leave so many sessions in the store that are past their end."""
+    visitor = make_visitor(party)
+    session = (await visitor.sign_in()).session
+    await party._tidying.close()
+    for number in range(count - 1):
+        tokens = replace(session.tokens, refresh_token=f"refresh-{number}")
+        await party.sessions.create(replace(session, key=f"key-{number}", tokens=tokens))
+    clock.advance(LIFETIME)
+
+
+async def test_many_that_are_past_their_end(revoking, make_visitor, provider, given_clock) -> None:
+    """The next hundred stay in the store until the last are done, and come then."""
+    party = revoking(lifetime=LIFETIME)
+    heard = Heard(party)
+    await aged(party, make_visitor, given_clock, 2 * TOGETHER + 1)
+    provider.open.clear()
+    await make_visitor(party).sign_in()
+    await asyncio.sleep(60)
+    assert len(party._revoker._under_way) == TOGETHER
+    assert len(party.sessions._rows) == TOGETHER + 2
+    provider.open.set()
+    await settled(provider, heard, 2 * TOGETHER + 1)
+    await party._tidying.close()
+    assert len(set(provider.tokens)) == 2 * TOGETHER + 1
+
+
+async def test_what_a_close_leaves_for_the_next_start(
+    revoking, make_visitor, provider, given_clock
+) -> None:
+    """While the provider hangs, a close takes no more sessions out, and drops none unrevoked."""
+    party = revoking(lifetime=LIFETIME)
+    heard = Heard(party)
+    await aged(party, make_visitor, given_clock, TOGETHER + 5)
+    provider.open.clear()
+    left: list[int] = []
+
+    async def close() -> None:
+        left.append(len(party.sessions._rows))
+
+    party.sessions.close = close
+    await make_visitor(party).sign_in()
+    await asyncio.sleep(1)
+    began = given_clock()
+    await party.close()
+    assert given_clock() - began == pytest.approx(LONGEST_CLOSING, abs=1)
+    assert left == [5 + 1]
+    assert [fact["code"] for fact in heard.facts] == ["closed"] * TOGETHER
+
+
+async def test_none_begins_after_the_close(revoking, make_visitor, provider) -> None:
+    """A token that comes too late is told as not revoked: nobody would wait for it."""
+    party = revoking()
+    heard, visitor = Heard(party), make_visitor(party)
+    session = (await visitor.sign_in()).session
+    await party._revoker.close()
+    party._revoker.revoke(session)
+    assert party._revoker._under_way == set()
+    assert [fact["code"] for fact in heard.facts] == ["closed"]
+
+
+async def test_not_at_another_provider(revoking, make_visitor, provider, wire) -> None:
+    """An alias that was given to another provider brings it no token of the old one's users:
+    none to revoke, none to refresh, and no hint at a logout."""
+    party = revoking()
+    heard, visitor = Heard(party), make_visitor(party)
+    session = (await visitor.sign_in()).session
+    assert party.client_of(session) is party.client()
+    wire.metadata = replace(wire.metadata, issuer="https://other.example.com")
+    client = party.client()
+    client.provider = replace(wire.provider, issuer="https://other.example.com")
+    with pytest.raises(ConfigurationError) as refused:
+        await party.refresh(session)
+    assert refused.value.code == "alias_reassigned"
+    assert refused.value.evidence["expected"] == ISSUER
+    start = await party.log_out(visitor.session_id, return_to="/bye")
+    assert start.url == "/bye"
+    await settled(provider, heard, 1)
+    assert heard.facts[0]["code"] == "alias_reassigned"
+    assert provider.tokens == []
+    assert wire.requests == ["authorization_code"]

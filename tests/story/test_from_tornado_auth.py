@@ -4,36 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from parts.page_programs import programs, running, text_of, with_free_ports
 from tornado.httpclient import AsyncHTTPClient
-from tornado.testing import bind_unused_port
 from tornado.web import Application
 
 from clefstorm.testing import Browser, Provider
 from clefstorm.testing.fixtures import provider as provider
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "from_tornado_auth.rst"
-
-
-def programs() -> dict[str, str]:
-    """The page's programs by their captions."""
-    text = PAGE.read_text(encoding="utf-8")
-    blocks = re.findall(r"   :caption: (\S+)\n\n((?:   .*\n|\n)+)", text)
-    return {name: re.sub(r"(?m)^ {3}", "", code).strip() + "\n" for name, code in blocks}
+PAGE = text_of("how-to/from_tornado_auth.rst")
 
 
 @pytest.fixture
 def app() -> Application:
     names: dict[str, Any] = {}
-    exec(compile(programs()["before.py"], "before.py", "exec"), names)
+    exec(compile(programs(PAGE)["before.py"], "before.py", "exec"), names)
     return Application(
         [(r"/", names["Home"]), (r"/login", names["Login"]), (r"/logout", names["Logout"])],
         google_oauth={"key": "the-key", "secret": "x"},
@@ -55,26 +45,19 @@ async def test_before(http_client: AsyncHTTPClient, http_port: int) -> None:
 @pytest.fixture
 def application(provider: Provider, tmp_path: Path) -> Iterator[str]:
     """The new program, with the embedded provider in Google's place, and another port."""
-    sock, port = bind_unused_port()
-    sock.close()
-    code = programs()["after.py"]
-    code = code.replace("https://accounts.google.com", provider.issuer).replace("8300", str(port))
+    text, ports = with_free_ports(PAGE, "8300")
+    code = programs(text)["after.py"]
+    for google in ("https://accounts.google.com", "https://openidconnect.googleapis.com/v1"):
+        code = code.replace(google, provider.issuer)
     (tmp_path / "after.py").write_text(code, encoding="utf-8")
-    here = f"http://127.0.0.1:{port}"
+    here = f"http://127.0.0.1:{ports['8300']}"
     provider.add_client(
         "the-key.apps.googleusercontent.com", "the-secret", [f"{here}/auth/callback"]
     )
-    with subprocess.Popen(
-        [sys.executable, "-W", "error", "after.py"],
-        cwd=tmp_path,
-        env={**os.environ, "GOOGLE_SECRET": "the-secret"},
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert "http://" in process.stdout.readline()
+    env = {**os.environ, "GOOGLE_SECRET": "the-secret"}
+    with running(tmp_path, ["after.py"], env=env) as [said]:
+        assert "http://" in said
         yield here
-        process.kill()
 
 
 @pytest.mark.gen_test(timeout=60)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from parts.page_programs import programs, text_of
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 from tornado.netutil import bind_sockets
@@ -27,15 +27,11 @@ from clefstorm.testing import Browser, Provider
 from clefstorm.testing.fixtures import browser as browser
 from clefstorm.testing.fixtures import new_browser as new_browser
 
-PAGES = Path(__file__).resolve().parents[2] / "docs" / "how-to"
 SECRET = "a-secret-of-at-least-thirty-two-bytes"
 
 
-def programs(page: str) -> dict[str, str]:
-    """The programs of a page by their captions."""
-    text = (PAGES / page).read_text(encoding="utf-8")
-    blocks = re.findall(r"   :caption: (\S+)\n\n((?:   .*\n|\n)+)", text)
-    return {name: re.sub(r"(?m)^ {3}", "", code).strip() + "\n" for name, code in blocks}
+def page_programs(page: str) -> dict[str, str]:
+    return programs(text_of(f"how-to/{page}"))
 
 
 class Home(clefstorm.UserMixin, RequestHandler):
@@ -62,11 +58,14 @@ class Site:
             **registration,
         )
 
+    def addressed(self, text: str) -> str:
+        text = text.replace("https://id.example.com", self.provider.issuer)
+        return text.replace("https://app.example.com", self.url)
+
     def run(self, program: str) -> dict[str, Any]:
         """Run a program of the page; its party, or one of ours, is mounted."""
         names: dict[str, Any] = {}
-        addressed = program.replace("https://id.example.com", self.provider.issuer)
-        exec(addressed.replace("https://app.example.com", self.url), names)
+        exec(self.addressed(program), names)
         self.party = names.get("relying_party") or clefstorm.RelyingParty(
             sessions=MemorySessionStore(), secret="x" * 32
         )
@@ -131,7 +130,7 @@ def printed(program: str, capsys: pytest.CaptureFixture[str]) -> Any:
 @pytest.mark.parametrize("program", ["app.py", "app_with_the_old_audience.py"])
 async def test_private_key(pushing_site, browser, capsys, tmp_path, program) -> None:
     """The key that the page makes signs in, where requests have to be pushed too."""
-    page = programs("client_authentication.rst")
+    page = page_programs("client_authentication.rst")
     jwks = printed(page["make_client_key.py"], capsys)
     assert (tmp_path / "client_key.pem").stat().st_mode & 0o777 == 0o600
     pushing_site.register(jwks=jwks, token_endpoint_auth_method="private_key_jwt")
@@ -144,20 +143,23 @@ async def test_private_key(pushing_site, browser, capsys, tmp_path, program) -> 
 async def test_secret_unsent(site, browser) -> None:
     """client_secret_jwt, as the page shows it."""
     site.register(client_secret=SECRET, token_endpoint_auth_method="client_secret_jwt")
-    site.run(programs("client_authentication.rst")["app_with_secret.py"])
+    site.run(page_programs("client_authentication.rst")["app_with_secret.py"])
     await site.sign_in(browser)
 
 
-async def test_encrypted(site, browser, capsys) -> None:
+@pytest.mark.parametrize("program", ["app.py", "app_from_file.py"])
+async def test_encrypted(site, browser, capsys, tmp_path, monkeypatch, program) -> None:
     """The id token comes encrypted, and a logout there reaches us encrypted too."""
-    page = programs("encrypted_id_tokens.rst")
+    page = page_programs("encrypted_id_tokens.rst")
+    monkeypatch.setenv("CLIENT_SECRET", SECRET)
+    (tmp_path / "clefstorm.toml").write_text(site.addressed(page["clefstorm.toml"]))
     site.register(
         client_secret=SECRET,
         jwks=printed(page["make_decryption_key.py"], capsys),
         id_token_encrypted_response_alg="ECDH-ES",
         id_token_encrypted_response_enc="A256GCM",
     )
-    site.run(page["app.py"])
+    site.run(page[program])
     session = await site.sign_in(browser)
     assert session.tokens.id_token.count(".") == 2
     [delivery] = await site.provider.sign_out("alice")
@@ -168,7 +170,7 @@ async def test_encrypted(site, browser, capsys) -> None:
 async def test_revoked(site, browser) -> None:
     """What the page promises happens: the refresh token dies with the session."""
     site.register(client_secret=SECRET)
-    page = programs("revoke_tokens.rst")
+    page = page_programs("revoke_tokens.rst")
     site.run(page["app.py"])
     session = await site.sign_in(browser)
     told = asyncio.Event()
@@ -183,7 +185,7 @@ async def test_revoked(site, browser) -> None:
 async def test_one_token(site, browser, twin) -> None:
     """The page's function, and the blocking twin of what it calls."""
     site.register(client_secret=SECRET)
-    page = programs("revoke_tokens.rst")
+    page = page_programs("revoke_tokens.rst")
     site.run(page["app.py"])
     session = await site.sign_in(browser)
     if twin == "async":

@@ -86,6 +86,31 @@ async def test_a_logout_reaches_every_tab_without_web_locks(chromium_browser, de
     await assert_all_leave(demo, *tabs)
 
 
+async def test_a_long_chat_line_on_a_small_screen(chromium_browser, demo) -> None:
+    """On a telephone the newest line is in sight, and of a long one its beginning: who said it."""
+    context = await chromium_browser.new_context(viewport={"width": 390, "height": 844})
+    page = await sign_in(context, demo)
+    for text in (*("short",) * 9, "a long line " * 25):
+        await page.get_by_label("Say something").fill(text)
+        await page.get_by_role("button", name="Send").click()
+        line = page.locator("#chat li").last
+        await expect(line).to_have_text(f"Alice Archer {text.strip()}")
+        box = await page.locator("#chat").bounding_box()
+        who = await line.locator("b").bounding_box()
+        assert box["y"] <= who["y"]
+        assert who["y"] + who["height"] <= box["y"] + box["height"]
+
+
+async def test_the_console_stays_clean(chromium_browser, demo) -> None:
+    """Nothing that the demo's pages ask for is missing, their icon included."""
+    context = await chromium_browser.new_context()
+    missing = []
+    context.on("response", lambda answer: answer.status >= 400 and missing.append(answer.url))
+    page = await sign_in(context, demo)
+    assert await page.locator("link[rel=icon]").count() == 1
+    assert missing == []
+
+
 async def test_another_user_stays(chromium_browser, demo) -> None:
     """Whoever was not signed out keeps the page."""
     alice = await sign_in(await chromium_browser.new_context(), demo, account="alice")

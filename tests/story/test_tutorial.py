@@ -2,50 +2,22 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from tornado.testing import bind_unused_port
+from parts.page_programs import running, text_of, with_free_ports, write_programs
 
 from clefstorm.testing import Browser
-
-TUTORIAL = Path(__file__).resolve().parents[2] / "docs" / "tutorials" / "two_screens.rst"
-
-
-def code_blocks(text: str) -> dict[str, str]:
-    """Return the programs of a page by their captions."""
-    blocks = re.findall(r"   :caption: (\S+)\n\n((?:   .*\n|\n)+)", text)
-    return {name: re.sub(r"(?m)^ {3}", "", code).strip() + "\n" for name, code in blocks}
-
-
-def free_port() -> str:
-    sock, port = bind_unused_port()
-    sock.close()
-    return str(port)
 
 
 @pytest.fixture
 def tutorial(tmp_path: Path):
     """Write the two programs into an empty folder and start them as the page says."""
-    text = TUTORIAL.read_text()
-    ports = {"8300": free_port(), "8301": free_port()}
-    for told, free in ports.items():
-        text = text.replace(told, free)
-    programs = code_blocks(text)
-    with ExitStack() as stack:
-        for name in ("provider.py", "app.py"):
-            (tmp_path / name).write_text(programs[name])
-            process = stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, name], cwd=tmp_path, stdout=subprocess.PIPE, text=True
-                )
-            )
-            stack.callback(process.kill)
-            assert "http://" in process.stdout.readline()
+    text, ports = with_free_ports(text_of("tutorials/two_screens.rst"), "8300", "8301")
+    write_programs(tmp_path, text)
+    with running(tmp_path, ("provider.py", "app.py")) as said:
+        assert all("http://" in line for line in said)
         yield f"http://127.0.0.1:{ports['8300']}", f"http://localhost:{ports['8301']}"
 
 

@@ -22,6 +22,8 @@ from clefstorm.errors import (
     ProtocolViolation,
 )
 from clefstorm.testing import Browser, Page
+from clefstorm.testing.browser.request import begun
+from clefstorm.testing.browser.sites import referrer
 
 FORM_PAGE = """
 <form id="search" action="/echo"><input name="q" value="old"><input type="submit"></form>
@@ -499,3 +501,35 @@ async def test_not_an_event_stream(browser: Browser, site: Site) -> None:
         await site.to_send.put("end")
         assert not stream.accepted
         assert [event async for event in stream] == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "to_plain_http", "to_https"),
+    [
+        pytest.param("strict-origin", None, "https://a.example/", id="strict-origin"),
+        pytest.param(
+            "strict-origin-when-cross-origin", None, "https://a.example/", id="the_default"
+        ),
+        pytest.param(
+            "no-referrer-when-downgrade", None, "https://a.example/page?q", id="when-downgrade"
+        ),
+        pytest.param("origin", "https://a.example/", "https://a.example/", id="origin"),
+        pytest.param(
+            "unsafe-url", "https://a.example/page?q", "https://a.example/page?q", id="unsafe-url"
+        ),
+    ],
+)
+def test_referrer_of_a_downgrade(
+    policy: str, to_plain_http: str | None, to_https: str | None
+) -> None:
+    """From https to plain http a page is hidden, unless it says otherwise (Referrer Policy 8)."""
+    page = "https://a.example/page?q#part"
+    assert referrer(page, "http://b.example/", policy) == to_plain_http
+    assert referrer(page, "https://b.example/", policy) == to_https
+
+
+def test_fetch_metadata_is_for_trustworthy_urls() -> None:
+    """Over plain http to another host than loopback there are no Sec-Fetch headers (2.1)."""
+    for url, there in (("https://a.example/", True), ("http://a.example/", False)):
+        headers = begun("GET", url, None, None).http_headers(None)
+        assert any(name.startswith("Sec-Fetch-") for name in headers) is there

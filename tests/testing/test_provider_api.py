@@ -8,11 +8,12 @@ from urllib.parse import urlencode
 
 import jwt
 import pytest
-from stand_in import SECRET, StandIn, basic
+from stand_in import SECRET, StandIn, basic, error_of
 from tornado.httpclient import HTTPResponse
 
 from clefstorm.errors import ConfigurationError
 from clefstorm.testing import Browser, Clock, Provider
+from clefstorm.transport import AsyncConnection, ClientCredentials
 
 API = "https://api.example.com"
 
@@ -125,3 +126,59 @@ def test_what_can_not_work(provider: Provider, options: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError) as refused:
         provider.add_client("app", SECRET, **options)
     assert refused.value.code == "client_access_token_format"
+
+
+async def ask_as_client(stand_in: StandIn, **form: str) -> HTTPResponse:
+    return await stand_in.post(
+        "/token", {"grant_type": "client_credentials", **form}, basic("app", SECRET)
+    )
+
+
+@pytest.mark.parametrize("token_format", ["opaque", "jwt"])
+async def test_a_client_speaks_for_itself(
+    clock: Clock, stand_in: StandIn, token_format: str
+) -> None:
+    """A client's own token names the client, and no user (RFC 6749, 4.4; RFC 9068, 2.2)."""
+    register(stand_in, access_token_format=token_format)
+    answer = await ask_as_client(stand_in, scope="read")
+    assert answer.code == 200
+    token = json.loads(answer.body)
+    assert set(token) == {"access_token", "token_type", "expires_in", "scope"}
+    assert json.loads((await introspect(stand_in, token["access_token"])).body) == {
+        "active": True,
+        "iss": stand_in.provider.issuer,
+        "sub": "app",
+        "aud": API,
+        "client_id": "app",
+        "token_type": "Bearer",
+        "scope": "read",
+        "exp": clock() + 3600,
+    }
+    assert (await stand_in.userinfo(token["access_token"])).code == 401
+    assert json.loads((await ask_as_client(stand_in)).body)["scope"] == "read write"
+    clock.advance(3600)
+    answer = await introspect(stand_in, token["access_token"])
+    assert json.loads(answer.body) == {"active": False}
+
+
+async def test_a_client_speaks_for_itself_within_its_scopes(stand_in: StandIn) -> None:
+    """A scope that the client is not registered for is refused, and so is a public client."""
+    register(stand_in)
+    assert (await ask_as_client(stand_in, scope="read")).code == 200
+    refused = await ask_as_client(stand_in, scope="read delete")
+    assert (refused.code, error_of(refused)) == (400, "invalid_scope")
+    stand_in.register("public", client_secret=None, api_scopes=["read"])
+    refused = await stand_in.post(
+        "/token", {"grant_type": "client_credentials", "client_id": "public"}
+    )
+    assert (refused.code, error_of(refused)) == (400, "unauthorized_client")
+
+
+async def test_a_connection_fetches_its_token_here(stand_in: StandIn) -> None:
+    """ClientCredentials can be tried against the embedded provider."""
+    register(stand_in)
+    issuer = stand_in.provider.issuer
+    auth = ClientCredentials("app", SECRET, f"{issuer}/token", "read")
+    async with AsyncConnection(issuer, auth) as api:
+        await api.json_request("GET", "/.well-known/openid-configuration")
+    assert [seen.grant_type for seen in stand_in.provider.requests][:1] == ["client_credentials"]

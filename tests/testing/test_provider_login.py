@@ -417,3 +417,15 @@ async def test_sessions_end_after_two_weeks(
     assert "Sign in" not in heading(await browser.get(stand_in.authorization()))
     clock.advance(1)
     assert heading(await browser.get(stand_in.authorization())) == "Sign in"
+
+
+async def test_the_whole_walk_agrees_when_asked(browser: Browser, stand_in: StandIn) -> None:
+    """Browser.sign_in agrees for its user, and stops at a page that it has no answer for."""
+    consent = stand_in.authorization(prompt="consent")
+    page = await browser.sign_in(stand_in.provider, "alice", consent)
+    assert page.url.startswith(stand_in.callback)
+    page = await browser.sign_in(stand_in.provider, "alice", consent)
+    assert page.url.startswith(stand_in.callback)
+    nowhere = stand_in.authorization(client_id="nobody")
+    page = await browser.sign_in(stand_in.provider, "alice", nowhere)
+    assert page.status == 400

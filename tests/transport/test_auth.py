@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import dataclasses
-import os
+import netrc
 import pickle
 import threading
 from collections.abc import Callable
@@ -131,18 +131,17 @@ def test_credentials_that_are_refused(make: Callable[[], object], code: str) -> 
     assert caught.value.__context__ is None or "s3cret" not in str(caught.value.__context__)
 
 
-def test_a_requests_own_header_needs_https_too(twin: Twin) -> None:
-    """A user's token, which is a header of one request, goes over https as well."""
+@pytest.mark.parametrize("name", ["Authorization", "Cookie", "Proxy-Authorization"])
+def test_a_requests_own_header_needs_https_too(
+    json_server: JSONServer, twin: Twin, name: str
+) -> None:
+    """A user's token, which is a header of one request, goes over https as well; so do cookies."""
+    here = Request(method="GET", url=json_server.url, headers={name: "Bearer s3cret"})
+    twin.call(twin.kind(json_server.url, NO_AUTH).send, here)
+    assert json_server.values(name.lower()) == ["Bearer s3cret"]
     connection = twin.kind("http://api.example", NO_AUTH)
     with pytest.raises(ConfigurationError) as caught:
-        twin.call(
-            connection.send,
-            Request(
-                method="GET",
-                url="http://api.example/",
-                headers={"Authorization": "Bearer s3cret"},
-            ),
-        )
+        twin.call(connection.send, dataclasses.replace(here, url="http://api.example/"))
     assert caught.value.code == "auth_needs_https"
     assert "s3cret" not in str(caught.value)
 
@@ -215,13 +214,18 @@ async def test_netrc_is_read_off_the_loop(
     home: Path, json_server: JSONServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file on a slow disk does not stop the event loop."""
-    os.mkfifo(home / "slow")  # Whoever opens it waits until somebody writes.
-    monkeypatch.setenv("NETRC", str(home / "slow"))
+    write(home / ".netrc", "default login ann password pa")
+    disk_answers = threading.Event()
+    read = netrc.netrc
+
+    def slow(path: str | None) -> netrc.netrc:
+        assert disk_answers.wait(10), "nobody else could run meanwhile"
+        return read(path)
+
+    monkeypatch.setattr("netrc.netrc", slow)
     sending = asyncio.ensure_future(AsyncConnection(json_server.url).json_request("GET", "/"))
     await asyncio.sleep(0)
-    writer = await asyncio.to_thread(open, home / "slow", "w")
-    with writer:
-        writer.write("default login ann password pa")
+    disk_answers.set()
     await sending
     assert json_server.values("authorization") == [basic("ann", "pa")]
 
@@ -254,13 +258,37 @@ def test_netrc_that_cannot_be_used(
         assert ("chmod 600" in str(caught.value)) == (mode == 0o644)
 
 
+def test_a_netrc_of_any_name_is_not_everybodys(
+    home: Path, json_server: JSONServer, twin: Twin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file that NETRC names may be its group's to read, and nobody's beyond."""
+    text = "default login ann password s3cret"
+    monkeypatch.setenv("NETRC", str(write(home / "group", text, 0o640)))
+    twin.call(twin.kind(json_server.url).json_request, "GET", "/")
+    monkeypatch.setenv("NETRC", str(write(home / "everybody", text, 0o644)))
+    with pytest.raises(ConfigurationError, match="chmod 600") as caught:
+        twin.call(twin.kind(json_server.url).json_request, "GET", "/")
+    assert caught.value.code == "netrc_invalid"
+    assert json_server.values("authorization") == [basic("ann", "s3cret")]
+
+
+def test_a_netrc_entry_without_a_password(home: Path, json_server: JSONServer, twin: Twin) -> None:
+    """Half an entry is told, instead of being sent."""
+    write(home / ".netrc", "machine other.example login ann\nmachine 127.0.0.1 login ann")
+    with pytest.raises(ConfigurationError, match="no password") as caught:
+        twin.call(twin.kind(json_server.url).json_request, "GET", "/")
+    assert caught.value.code == "credentials_missing"
+    assert json_server.seen == []
+
+
 def test_netrc_that_is_a_folder(home: Path, twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the system says of a file that can't be read is told."""
     monkeypatch.setenv("NETRC", str(home))
     with pytest.raises(ConfigurationError) as caught:
         twin.call(twin.kind(HERE).json_request, "GET", "/")
     assert caught.value.code == "netrc_unreadable"
-    assert caught.value.evidence == {"path": str(home), "reason": "Is a directory"}
+    reason = "not a file of at most 65536 bytes"
+    assert caught.value.evidence == {"path": str(home), "reason": reason}
 
 
 def test_netrc_that_is_no_text(home: Path, twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,11 +297,12 @@ def test_netrc_that_is_no_text(home: Path, twin: Twin, monkeypatch: pytest.Monke
     def fail(_path: object) -> None:
         raise UnicodeDecodeError("utf-8", b"s3cret", 0, 1, "s3cret")
 
+    write(home / ".netrc", "s3cret")
     monkeypatch.setattr("netrc.netrc", fail)
     with pytest.raises(ConfigurationError) as caught:
         twin.call(twin.kind(HERE).json_request, "GET", "/")
     assert caught.value.code == "netrc_invalid"
-    assert caught.value.__suppress_context__
+    assert caught.value.__context__ is None
     assert "s3cret" not in str(caught.value)
 
 

@@ -235,6 +235,68 @@ def test_a_forked_process(
     assert [seen.target for seen in json_server.seen] == ["/before", "/child", "/parent"]
 
 
+FORKS_IN_MID_CALL = """
+import asyncio, json
+from clefstorm.protocol.exchange import Response
+from clefstorm.transport import ConnectionHook, ConnectionManager, DocumentCache, run_blocking
+parent = os.getpid()
+begun, (gate, opener) = threading.Event(), os.pipe()
+
+def hold():
+    begun.set()
+    if os.getpid() == parent:
+        os.read(gate, 1)
+
+class Hook(ConnectionHook):
+    def connect(self, host, auth):
+        hold()
+        return connection
+
+async def send(request):
+    await asyncio.to_thread(hold)
+    document = {name: "https://id.example" for name in (
+        "issuer", "authorization_endpoint", "token_endpoint")}
+    return Response(status=200, headers={}, body=json.dumps(document).encode())
+
+manager = ConnectionManager()
+manager.add_conn_hook(Hook())
+cache = DocumentCache(send)
+CALL = {
+    "hook": lambda: manager.find(sys.argv[1], NO_AUTH).json_request("GET", "/"),
+    "metadata": lambda: run_blocking(lambda: cache.metadata("https://id.example")).issuer,
+}["""
+
+FORKED = """]
+thread = threading.Thread(target=CALL)
+thread.start()
+begun.wait(20)
+child = os.fork()
+if child == 0:
+    print(CALL(), flush=True)
+    sys.exit(3)
+_, status = os.waitpid(child, 0)
+os.write(opener, b"x")
+thread.join()
+print(CALL())
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        pytest.param("hook", "{}", id="in_a_hook"),
+        pytest.param("metadata", "https://id.example", id="while_metadata_is_fetched"),
+    ],
+)
+def test_a_fork_in_mid_call(
+    json_server: JSONServer, program: Callable[..., subprocess.Popen[str]], call: str, says: str
+) -> None:
+    """A child waits for nothing that a thread of its parent was about to bring."""
+    forked = program(f"{FORKS_IN_MID_CALL}{call!r}{FORKED}", json_server.url)
+    assert ending(forked) == (3, f"{says}\n{says}\n", "")
+
+
 INTERRUPTED = """
 try:
     connection.json_request("GET", "/hang")

@@ -219,6 +219,7 @@ async def test_basic_auth(serve: Serve) -> None:
         pytest.param("https://id.example", {"auth": ("u:v", "p")}, "auth_invalid", id="auth_colon"),
         pytest.param("https://id.example", {"timeout": (1, 2.5)}, None, id="timeout_pair"),
         pytest.param("https://id.example", {"timeout": 0}, "timeout_invalid", id="timeout_zero"),
+        pytest.param("https://id.example", {"timeout": ()}, "timeout_invalid", id="no_seconds"),
         pytest.param("https://id.example", {"timeout": (1, 2, 3)}, "timeout_invalid", id="triple"),
         pytest.param("https://id.example", {"timeout": (1, -1)}, "timeout_invalid", id="negative"),
         pytest.param(
@@ -318,22 +319,30 @@ async def test_urls(url: str, code: str | None, monkeypatch: pytest.MonkeyPatch)
         pytest.param({"headers": {"X": "a\r\nY: s3cret"}}, "header_invalid", id="line_break"),
         pytest.param({"headers": {"X": "\u0161s3cret"}}, "header_invalid", id="beyond_latin_1"),
         pytest.param({"headers": {"X:": "s3cret"}}, "header_invalid", id="header_name"),
+        pytest.param({"headers": {"Content-Length": "5"}}, "header_reserved", id="length"),
+        pytest.param(
+            {"headers": {"transfer-encoding": "chunked"}}, "header_reserved", id="chunked"
+        ),
+        pytest.param({"headers": {"HOST": "s3cret.example"}}, "header_reserved", id="other_host"),
         pytest.param({"method": "GET /s3cret"}, "method_invalid", id="method"),
+        pytest.param({"method": "HEAD", "body": b"s3cret"}, "body_unsendable", id="head_with_body"),
     ],
 )
+@pytest.mark.usefixtures("each_client")
 async def test_requests_that_http_cannot_carry(
     serve: Serve, more: dict[str, Any], code: str
 ) -> None:
-    """Nothing that we are given can end a line of the request; nor is it quoted."""
+    """Nothing that we are given can end a line, or say where the request ends; nor is it quoted."""
     server = await serve(answer())
     good: dict[str, Any] = {"method": "GET", "url": server.url, "headers": {"X": "a\tb ä"}}
     connection = AsyncConnection(server.url, NO_AUTH)
     await connection.send(Request(**good))
+    await connection.send(Request(**{**good, "method": "HEAD"}))
     with pytest.raises(ConfigurationError) as caught:
         await connection.send(Request(**{**good, **more}))
     assert caught.value.code == code
     assert "s3cret" not in str(caught.value)
-    assert len(server.heads) == 1
+    assert len(server.heads) == 2
 
 
 def test_repr_shows_no_credential() -> None:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from protocol.expecting import refusal
 from tornado.httpclient import AsyncHTTPClient
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application
 from transport.json_server import JSONServer, Reply, Seen, reply
 
+from clefstorm.errors import ConfigurationError
 from clefstorm.transport import NO_AUTH, AsyncConnection, Connection
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "connections.rst"
@@ -65,6 +67,10 @@ def test_the_examples_run(
     assert server.seen[2].body == b"[[0.0, 1.0]]"
     assert server.seen[-1].headers["authorization"] == "Bearer fetched"
     assert names["Inside"]().connect("https://a.example", NO_AUTH) is None
+    for inside in ("https://a.inside.example", "https://a.inside.example:8443"):
+        # Its certificates are only in the page.
+        with refusal(ConfigurationError, "verify_unreadable"):
+            names["Inside"]().connect(inside, NO_AUTH)
     assert isinstance(names["Outside"]().connect("https://a.example", NO_AUTH), Connection)
     made = names["ThroughTheGate"]().connect("https://a.example", NO_AUTH)
     assert isinstance(made, AsyncConnection)

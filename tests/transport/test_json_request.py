@@ -434,6 +434,7 @@ def test_common_headers(json_server: JSONServer, twin: Twin) -> None:
     ("headers", "code"),
     [
         pytest.param({"Authorization": "Bearer s3cret"}, "header_reserved", id="authorization"),
+        pytest.param({"Host": "s3cret.example"}, "header_reserved", id="host"),
         pytest.param({"X": "a\r\nY: s3cret"}, "header_invalid", id="line_break"),
         pytest.param({"X y": "s3cret"}, "header_invalid", id="name"),
         pytest.param({"X": 1}, "header_invalid", id="number"),

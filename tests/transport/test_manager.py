@@ -21,6 +21,7 @@ from clefstorm.transport import (
     ConnectionHook,
     ConnectionManager,
 )
+from clefstorm.transport.connection_shelf import FOUND_JUST_NOW
 
 HOST = "https://api.example"
 
@@ -44,10 +45,14 @@ class Hook(ConnectionHook):
     def __init__(self, part: str = "") -> None:
         self.part = part
         self.asked: list[tuple[str, Any]] = []
+        self.made: list[Made] = []
 
     def connect(self, host: str, auth: Any) -> Made | None:
         self.asked.append((host, auth))
-        return Made(host, auth) if self.part in host else None
+        if self.part not in host:
+            return None
+        self.made.append(Made(host, auth))
+        return self.made[-1]
 
 
 class SlowHook(Hook):
@@ -392,6 +397,34 @@ async def test_tasks_and_an_interrupted_hook() -> None:
     assert isinstance(await finding, Made)
 
 
+async def test_tasks_whose_hooks_find_another_host() -> None:
+    """However many hooks wait for one connection, the thread that makes it is to be had."""
+    loop = asyncio.get_running_loop()
+    pool = ThreadPoolExecutor(1)
+    loop.set_default_executor(pool)
+    begun, gate_wanted = threading.Event(), threading.Event()
+
+    class ThroughTheGate(Hook):
+        def connect(self, host: str, auth: Any) -> Made | None:
+            if "gate" not in host:
+                begun.set()
+                assert gate_wanted.wait(20)
+                # From another thread, so that waiting for it can be given up.
+                other = ThreadPoolExecutor(1)
+                other.submit(manager.find, "https://gate.example", NO_AUTH).result(5)
+                other.shutdown()
+            return super().connect(host, auth)
+
+    manager = manager_of(ThroughTheGate())
+    finding = [asyncio.ensure_future(manager.find_async(HOST, NO_AUTH))]
+    while not begun.is_set():
+        await asyncio.sleep(0.005)
+    finding.append(asyncio.ensure_future(manager.find_async("https://gate.example", NO_AUTH)))
+    await asyncio.sleep(0)
+    gate_wanted.set()
+    assert [made.host for made in await asyncio.gather(*finding)] == [HOST, "https://gate.example"]
+
+
 def _keys(manager: ConnectionManager, host: str) -> Any:
     from clefstorm.transport.manager import _key
 
@@ -440,8 +473,10 @@ def test_an_added_connection_is_found() -> None:
 
 def test_add_replaces() -> None:
     """A made one that is replaced is closed; an added one is its adder's to close."""
-    manager = manager_of(Hook())
+    now = 0.0
+    manager = manager_of(Hook(), clock=lambda: now)
     made = manager.find(HOST, NO_AUTH)
+    now = FOUND_JUST_NOW
     first, second = Made(HOST, NO_AUTH), Made(HOST, NO_AUTH)
     manager.add(HOST, NO_AUTH, first)
     assert manager.find(HOST, NO_AUTH) is first
@@ -461,9 +496,11 @@ def test_adding_what_was_made_keeps_it_open() -> None:
 
 def test_one_that_is_replaced_while_it_sends() -> None:
     """Calls under way come to their end before a replaced connection is closed."""
-    manager = manager_of(Hook())
+    now = 0.0
+    manager = manager_of(Hook(), clock=lambda: now)
     made = manager.find(HOST, NO_AUTH)
     made.sending = 1
+    now = FOUND_JUST_NOW
     manager.add(HOST, NO_AUTH, Made(HOST, NO_AUTH))
     manager.find(HOST, NO_AUTH)
     assert not made.closed
@@ -471,6 +508,21 @@ def test_one_that_is_replaced_while_it_sends() -> None:
     manager.find(HOST, NO_AUTH)
     manager.find(HOST, NO_AUTH)
     assert made.closed == 1
+
+
+def test_one_that_was_found_just_now() -> None:
+    """Whoever found a connection comes to send, though it is replaced or one too many by then."""
+    now = 0.0
+    manager = manager_of(Hook(), clock=lambda: now, max_connections=1)
+    replaced = manager.find(HOST, NO_AUTH)
+    manager.add(HOST, NO_AUTH, Made(HOST, NO_AUTH))
+    a, b = (manager.find(f"https://{name}.example", NO_AUTH) for name in "ab")
+    now = FOUND_JUST_NOW - 0.1
+    c = manager.find("https://c.example", NO_AUTH)
+    assert [each.closed for each in (replaced, a, b, c)] == [0, 0, 0, 0]
+    now = FOUND_JUST_NOW
+    assert manager.find("https://c.example", NO_AUTH) is c
+    assert [each.closed for each in (replaced, a, b, c)] == [1, 1, 1, 0]
 
 
 def test_one_that_is_added_while_a_hook_works() -> None:
@@ -486,6 +538,7 @@ def test_one_that_is_added_while_a_hook_works() -> None:
         assert finding.result(20) is added
     assert manager.find("https://slow.example", NO_AUTH) is added
     assert not added.closed
+    assert [made.closed for made in hook.made] == [1]
 
 
 def test_reset() -> None:
@@ -568,9 +621,11 @@ def test_one_that_sends_is_not_idle() -> None:
 
 def test_connections_are_bounded() -> None:
     """Beyond max_connections the one found longest ago goes that is not sending."""
-    manager = manager_of(Hook(), max_connections=3)
+    now = 0.0
+    manager = manager_of(Hook(), clock=lambda: now, max_connections=3)
     a, b, c = (manager.find(f"https://{name}.example", NO_AUTH) for name in "abc")
     a.sending = 1
+    now = FOUND_JUST_NOW
     assert manager.find("https://b.example", NO_AUTH) is b
     d = manager.find("https://d.example", NO_AUTH)
     assert [each.closed for each in (a, b, c, d)] == [0, 0, 1, 0]
@@ -578,9 +633,11 @@ def test_connections_are_bounded() -> None:
 
 def test_beyond_the_bound_while_all_send() -> None:
     """While all are sending one more is made; it goes when it is no longer needed."""
-    manager = manager_of(Hook(), max_connections=2)
+    now = 0.0
+    manager = manager_of(Hook(), clock=lambda: now, max_connections=2)
     a, b = (manager.find(f"https://{name}.example", NO_AUTH) for name in "ab")
     a.sending = b.sending = 1
+    now = FOUND_JUST_NOW
     c = manager.find("https://c.example", NO_AUTH)
     assert not c.closed
     assert manager.find("https://c.example", NO_AUTH) is c

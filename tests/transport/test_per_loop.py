@@ -51,6 +51,32 @@ async def test_forgotten() -> None:
     assert ended == [second]
 
 
+def test_a_closed_loop_that_two_threads_see() -> None:
+    """What served a closed loop is ended by one of those who ask next, however many ask at once."""
+    ended: list[object] = []
+    things: PerLoop[object] = PerLoop(object)
+
+    async def ask() -> object:
+        return things.here()
+
+    def end(thing: object) -> None:
+        ended.append(thing)
+        if len(ended) == 1:  # While another thread asks, and sees the second closed loop.
+            thread = threading.Thread(target=lambda: asyncio.run(ask()))
+            thread.start()
+            thread.join()
+
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    served = [loop.run_until_complete(ask()) for loop in (first, second)]
+    first.close()
+    second.close()
+    things._end = end
+    asyncio.run(ask())
+    assert ended[:2] == served
+    things.end()
+    assert len(ended) == len(set(ended)) == 4
+
+
 @pytest.mark.usefixtures("each_client")
 async def test_a_closed_client_fetches_no_more() -> None:
     """Nobody is asked who a closed client was for."""

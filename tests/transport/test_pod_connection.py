@@ -7,6 +7,7 @@ import inspect
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from protocol.expecting import refusal
@@ -21,6 +22,7 @@ from clefstorm.errors import (
     ProviderError,
     URLError,
 )
+from clefstorm.protocol.exchange import Flow
 from clefstorm.testing import Provider
 from clefstorm.testing.fixtures import provider as provider
 from clefstorm.transport import AsyncPodConnection, PodConnection
@@ -148,6 +150,18 @@ async def test_refused(provider: Provider, connect) -> None:
     assert repr(connection) == ""
 
 
+async def test_one_wrong_password_is_one_attempt(provider: Provider, connect) -> None:
+    """Those who wait for a login that is refused are refused with it; a later one tries again."""
+    connection = connect(provider.issuer, password="wrong")
+    failed = await asyncio.gather(*(connection.login() for _ in range(10)), return_exceptions=True)
+    assert [getattr(error, "code", None) for error in failed] == ["login_refused"] * 10
+    assert len({id(error) for error in failed}) == 10
+    assert logins(provider) == 1
+    with refusal(ProviderError, "login_refused"):
+        await connection.login()
+    assert logins(provider) == 2
+
+
 async def test_a_failed_login_changes_nothing(provider: Provider, connect) -> None:
     """Who is signed in stays so when another login fails."""
     connection = connect(provider.issuer)
@@ -261,10 +275,44 @@ async def test_pods_that_misbehave(
 async def test_waiting_has_an_end(provider: Provider, connect) -> None:
     """Who waits for others that sign in for ever is told so."""
     connection = connect(provider.issuer, timeout=0.02)
-    async with connection._alone():
+    async with connection._alone(connection._ends()):
         with refusal(DeadlineExceeded, "pod_busy"):
             await connection.login()
     assert not provider.requests
+
+
+class Deadlines:
+    """In place of the runner: writes down how many seconds each flow has, and takes one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seen: list[float] = []
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        monkeypatch.setattr(loop, "time", lambda: now + len(self.seen))
+
+    async def run(self, flow: Flow[Any], *, deadline: float) -> Any:
+        flow.close()
+        self.seen.append(deadline)
+        return "token"
+
+
+async def test_one_deadline_for_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fetching the token took is not there for the call that it was fetched for."""
+    connection = AsyncPodConnection("https://pod.example", "alice", "secret", timeout=3)
+    deadlines = Deadlines(monkeypatch)
+    connection._runner = deadlines  # type: ignore[assignment]
+    await connection.get("stream")
+    await connection.post("status_messages")
+    assert deadlines.seen == pytest.approx([6, 6, 5])
+
+
+async def test_a_deadline_that_has_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When fetching the token took all the time, the call has none."""
+    connection = AsyncPodConnection("https://pod.example", "alice", "secret", timeout=0.25)
+    deadlines = Deadlines(monkeypatch)
+    connection._runner = deadlines  # type: ignore[assignment]
+    await connection.post("status_messages")
+    assert deadlines.seen == pytest.approx([0.5, 0])
 
 
 async def test_a_cancelled_login_frees_the_others(serve: Serve, connect) -> None:

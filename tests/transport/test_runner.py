@@ -326,7 +326,14 @@ async def test_blocking_connections_are_of_no_use(serve: Serve) -> None:
     manager.add_conn_hook(Watching(Connection))
     with pytest.raises(ConfigurationError) as caught:
         await AsyncRunner(manager=manager).run(status_of(server.url))
-    assert caught.value.code == "blocking_in_loop"
+    assert caught.value.code == "connection_blocks"
+    assert "connection_class=AsyncConnection" in str(caught.value)
+    manager.reset()
+    manager.clear_hooks()
+    with pytest.raises(ConfigurationError) as caught:
+        await AsyncRunner(manager=manager).run(status_of(server.url))
+    assert caught.value.code == "connection_blocks"
+    assert server.heads == []
 
 
 async def test_flows_never_read_the_netrc_file(
@@ -334,6 +341,7 @@ async def test_flows_never_read_the_netrc_file(
 ) -> None:
     """A user's netrc entry is not for an OAuth client, whose credentials are in its requests."""
     (tmp_path / "netrc").write_text("default login ann password s3cret")
+    (tmp_path / "netrc").chmod(0o600)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     server = await serve(answer())
     assert (await AsyncConnection(server.url).send(get(server.url))).status == 200

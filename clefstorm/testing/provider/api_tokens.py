@@ -24,15 +24,16 @@ async def as_the_client_wants(
     now = authority.clock()
     claims: dict[str, Any] = {
         "iss": authority.issuer,
-        "sub": authority.account(issued.grant.username).sub,
+        "sub": authority.sub_of(issued.grant),
         "aud": client.access_token_audience,
         "client_id": client.client_id,
         "iat": int(now),
         "exp": int(now + issued.expires_in),
         "jti": secrets.token_urlsafe(16),
-        "auth_time": int(issued.grant.auth_time),
         "scope": " ".join(issued.scope),
     }
+    if issued.grant.username:
+        claims["auth_time"] = int(issued.grant.auth_time)
     signed = await authority.sign("access_token", claims, client, "at+jwt")
     authority.grants.rename_token(issued.access_token, to=signed)
     return replace(issued, access_token=signed)

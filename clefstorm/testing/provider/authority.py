@@ -29,6 +29,7 @@ from clefstorm.testing.provider.pushed_requests import PushedRequests
 from clefstorm.testing.provider.signing import SigningKeys
 from clefstorm.testing.provider.store import (
     SESSION_LIFETIME,
+    Grant,
     ProviderSession,
     ProviderStore,
     handle_of,
@@ -251,13 +252,17 @@ class Authority:
         signed = await self.sign("logout_token", claims, client, "logout+jwt")
         return encrypted_for(client, signed, kind="id_token")
 
+    def sub_of(self, grant: Grant) -> str:
+        """Return whom a grant's tokens name: its user, else its client (RFC 9068, section 2.2)."""
+        return self.account(grant.username).sub if grant.username else grant.client_id
+
     async def id_token(self, client: Client, issued: IssuedTokens) -> str:
         """Return the id token that goes with these tokens."""
         claims = id_token_claims(
             client,
             issued,
             issuer=self.issuer,
-            sub=self.account(issued.grant.username).sub,
+            sub=self.sub_of(issued.grant),
             now=self.clock(),
             lifetime=self.id_token_lifetime,
         )

@@ -21,6 +21,8 @@ from clefstorm.testing.provider.faults import Answer, tampered
 from clefstorm.testing.provider.token_grants import IssuedTokens
 from clefstorm.testing.provider.web import ProviderHandler
 
+_GRANTS = ("authorization_code", "refresh_token", "client_credentials")
+
 
 class DiscoveryHandler(ProviderHandler):
     """/.well-known/openid-configuration"""
@@ -50,7 +52,7 @@ class DiscoveryHandler(ProviderHandler):
                 "scopes_supported": list(SCOPES),
                 "response_types_supported": ["code"],
                 "response_modes_supported": list(RESPONSE_MODES),
-                "grant_types_supported": ["authorization_code", "refresh_token"],
+                "grant_types_supported": list(_GRANTS),
                 "subject_types_supported": ["public"],
                 "id_token_signing_alg_values_supported": list(SIGNING_ALGS),
                 "id_token_encryption_alg_values_supported": list(ALGORITHMS),
@@ -147,8 +149,9 @@ class TokenHandler(ClientHandler):
             "token_type": "Bearer",
             "expires_in": issued.expires_in,
             "scope": " ".join(issued.scope),
-            "id_token": await self.authority.id_token(client, issued),
         }
+        if issued.grant.username:
+            answer["id_token"] = await self.authority.id_token(client, issued)
         if issued.refresh_token is not None:
             answer["refresh_token"] = issued.refresh_token
         await self.give_json(answer)
@@ -168,7 +171,18 @@ class TokenHandler(ClientHandler):
                 client_id=client.client_id,
                 scope=None if scope is None else scope.split(),
             )
+        if self.grant_type == "client_credentials":
+            return self._issue_to(client, form.get("scope", "").split())
         raise RequestRefused("this grant_type is not served", code="unsupported_grant_type")
+
+    def _issue_to(self, client: Client, scope: list[str]) -> IssuedTokens:
+        if client.token_endpoint_auth_method == "none":
+            raise RequestRefused("a public client has no token", code="unauthorized_client")
+        if not set(scope) <= set(client.api_scopes):
+            raise RequestRefused("the client is registered for less", code="invalid_scope")
+        return self.authority.grants.issue_to_client(
+            client.client_id, scope=scope or client.api_scopes
+        )
 
 
 class RevokeHandler(ClientHandler):

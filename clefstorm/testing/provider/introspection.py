@@ -34,14 +34,14 @@ class IntrospectHandler(ClientHandler):
         answer = {
             "active": True,
             "iss": self.authority.issuer,
-            "sub": self.authority.account(grant.username).sub,
-            "username": grant.username,
+            "sub": self.authority.sub_of(grant),
             "client_id": grant.client_id,
             "token_type": "Bearer",
             "scope": " ".join(issued.scope),
             "exp": int(issued.expires),
-            "auth_time": int(grant.auth_time),
         }
+        if grant.username:
+            answer |= {"username": grant.username, "auth_time": int(grant.auth_time)}
         client = self.authority.clients.get(grant.client_id)
         if client is not None and client.access_token_audience is not None:
             answer["aud"] = client.access_token_audience

@@ -48,7 +48,10 @@ class ProviderSession:
 
 @dataclass(slots=True, kw_only=True)
 class Grant:
-    """What one authorization allowed; all its tokens die with it."""
+    """What one authorization allowed; all its tokens die with it.
+
+    ``username`` is empty for a client that speaks for itself.
+    """
 
     grant_id: str
     client_id: str

@@ -1,7 +1,7 @@
 """Codes, access tokens and refresh tokens of the embedded provider: what may become what.
 
 LAW: a code and a refresh token are used once; one that comes again takes everything of its
-grant with it. Source: RFC 6749, sections 4.1.2 and 6; RFC 7636, section 4.6; RFC 9700,
+grant with it. Source: RFC 6749, sections 4.1.2, 4.4 and 6; RFC 7636, section 4.6; RFC 9700,
 sections 2.1.1 and 4.14.2.
 """
 
@@ -154,10 +154,26 @@ class TokenGrants:
         issued.used = True
         return self._issue(grant, grant.scope if scope is None else scope, nonce=None)
 
+    def issue_to_client(self, client_id: str, *, scope: Sequence[str]) -> IssuedTokens:
+        """Return an access token of a client that speaks for itself (RFC 6749, section 4.4)."""
+        now = self._clock()
+        grant = Grant(
+            grant_id=secrets.token_hex(16),
+            client_id=client_id,
+            username="",
+            sid="",
+            session="",
+            scope=list(scope),
+            auth_time=now,
+            started=now,
+        )
+        self._store.grants[grant.grant_id] = grant
+        return self._issue(grant, scope, nonce=None)
+
     def grant_of(self, access_token: str) -> tuple[Grant, Sequence[str]] | None:
-        """Return what a live access token stands for, and its scope; None for any other."""
+        """Return what a user's live access token stands for, and its scope; None for any other."""
         found = self.token_of(access_token)
-        return None if found is None else (found[0], found[1].scope)
+        return None if found is None or not found[0].username else (found[0], found[1].scope)
 
     def token_of(self, access_token: str) -> tuple[Grant, IssuedToken] | None:
         """Return a live access token as it is remembered, with its grant; None for any other."""
