@@ -2,8 +2,7 @@
 
 One row for each class, method, function, attribute and exception of the five documents:
 ClefStorm 0.1 (with its bus), sleepwalker's connections, diaspy's connection, Eternaltwin's
-configuration, Diffusion's session. Where they show examples, those run beside the code that
-they show: tests/clef, tests/transport, tests/pod, tests/registry and tests/remote.
+configuration, Diffusion's session. Their examples run in test_seed_examples.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ TIMED_OUT = "timed out"
 
 KEPT = {
     **{name: () for name, _ in inspect.getmembers(errors, inspect.isclass)},
-    **dict.fromkeys(("_ill_typed", "_member", "_missing", "_status", "_unusable"), ()),
+    **dict.fromkeys(("_ill_typed", "_invalid", "_member", "_missing", "_status", "_unusable"), ()),
     "TypeError": (),
     "_refuse": (1,),
     "check_url": (0,),

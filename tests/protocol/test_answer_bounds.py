@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from providers.driving import drive
 
@@ -32,40 +34,48 @@ def asked(flow: Flow[object]) -> Request:
 
 
 @pytest.mark.parametrize(
-    ("request_", "most"),
+    ("build", "most"),
     [
-        pytest.param(discovery_request("https://id.example"), LARGEST_DOCUMENT, id="metadata"),
         pytest.param(
-            build_refresh_request(URL, "rt", NOBODY), LARGEST_TOKEN_ANSWER, id="token_endpoint"
+            lambda: discovery_request("https://id.example"), LARGEST_DOCUMENT, id="metadata"
         ),
         pytest.param(
-            build_client_credentials_request(URL, None, NOBODY),
+            lambda: build_refresh_request(URL, "rt", NOBODY),
+            LARGEST_TOKEN_ANSWER,
+            id="token_endpoint",
+        ),
+        pytest.param(
+            lambda: build_client_credentials_request(URL, None, NOBODY),
             LARGEST_TOKEN_ANSWER,
             id="client_credentials",
         ),
-        pytest.param(build_userinfo_request(URL, "at"), LARGEST_PROFILE, id="userinfo"),
+        pytest.param(lambda: build_userinfo_request(URL, "at"), LARGEST_PROFILE, id="userinfo"),
         pytest.param(
-            build_introspection_request(URL, "at", authentication=NOBODY),
+            lambda: build_introspection_request(URL, "at", authentication=NOBODY),
             LARGEST_INTROSPECTION,
             id="introspection",
         ),
         pytest.param(
-            build_revocation_request(URL, "rt", token_type_hint=None, authentication=NOBODY),
+            lambda: build_revocation_request(
+                URL, "rt", token_type_hint=None, authentication=NOBODY
+            ),
             LARGEST_REVOCATION_ANSWER,
             id="revocation",
         ),
-        pytest.param(build_pushed_request(URL, {}, NOBODY), LARGEST_PUSHED_ANSWER, id="pushed"),
         pytest.param(
-            TWIN.token_request({"code": "c"}, client_id="game", client_secret="s"),
+            lambda: build_pushed_request(URL, {}, NOBODY), LARGEST_PUSHED_ANSWER, id="pushed"
+        ),
+        pytest.param(
+            lambda: TWIN.token_request({"code": "c"}, client_id="game", client_secret="s"),
             LARGEST_TOKEN_ANSWER,
             id="eternaltwin_token",
         ),
-        pytest.param(asked(TWIN.get("ann", "at")), LARGEST_LIST, id="eternaltwin_user"),
+        pytest.param(lambda: asked(TWIN.get("ann", "at")), LARGEST_LIST, id="eternaltwin_user"),
     ],
 )
-def test_bound(request_: Request, most: int) -> None:
+def test_bound(build: Callable[[], Request], most: int) -> None:
     """Everything from outside is bounded, and by what it is good for: no answer of these is
     kept that is larger, and none may be larger than an answer that nobody bounded.
     """
-    assert request_.max_bytes == most
+    assert build().max_bytes == most
     assert 0 < most <= LARGEST_ANSWER

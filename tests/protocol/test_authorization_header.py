@@ -6,7 +6,7 @@ import pytest
 from protocol.expecting import refusal
 
 from clefstorm.errors import ConfigurationError
-from clefstorm.protocol.authorization_header import build_basic
+from clefstorm.protocol.authorization_header import build_basic, is_bearer_token
 
 
 def test_basic() -> None:
@@ -35,3 +35,10 @@ def test_refused(user: str, password: str) -> None:
     with refusal(ConfigurationError, "auth_invalid") as caught:
         build_basic(user, password)
     assert "s3cret" not in f"{caught.value} {caught.value.evidence}"
+
+
+def test_what_can_be_sent_as_a_bearer_token() -> None:
+    """One word of visible ASCII, such as large providers give, and no value of another type."""
+    assert is_bearer_token("!~9|/+=.-_")
+    for value in ("", "a b", "a\n", "\u00e4", b"a", None):
+        assert not is_bearer_token(value)

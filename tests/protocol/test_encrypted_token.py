@@ -184,6 +184,7 @@ SHAPES = {
     "four_parts": ("a.b.c.d", "jwt_not_encrypted"),
     "six_parts": ("a.b.c.d.e.f", "jwt_not_encrypted"),
     "many_dots": ("." * 1000, "jwt_not_encrypted"),
+    "longest": ("A" * LONGEST_TOKEN, "jwt_not_encrypted"),
     "too_long": ("A" * (LONGEST_TOKEN + 1), "jwt_too_long"),
 }
 

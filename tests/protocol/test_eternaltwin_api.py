@@ -18,7 +18,7 @@ from clefstorm.protocol.eternaltwin import (
     EternaltwinUserPage,
     read_user,
 )
-from clefstorm.protocol.exchange import Flow, Response
+from clefstorm.protocol.exchange import Flow, Request, Response
 
 API = EternaltwinAPI(origin="https://twin.example")
 ANN: dict[str, Any] = {"id": "ann", "display_name": {"current": {"value": "Ann"}}}
@@ -31,6 +31,14 @@ def answered(flow: Flow[Any], answer: Any) -> Any:
 
 def search(query: str | None = None, *, offset: int = 0, limit: int = 0) -> Flow[Any]:
     return API.search(query, offset=offset, limit=limit, access_token=None)
+
+
+def test_json_is_asked_for() -> None:
+    """Each call says what it can read, and that is JSON alone."""
+    for flow in (API.me("at"), API.get("ann", None), search()):
+        request = next(flow)
+        assert isinstance(request, Request)
+        assert request.headers["Accept"] == "application/json"
 
 
 def test_a_token_that_is_nobodys() -> None:

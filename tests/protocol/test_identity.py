@@ -42,6 +42,15 @@ def test_request() -> None:
 
 
 @pytest.mark.parametrize(
+    ("signed", "accept"), [(False, "application/json"), (True, "application/jwt")]
+)
+def test_what_was_agreed_is_asked_for(signed: bool, accept: str) -> None:
+    """A signed answer has a media type of its own (Core, section 5.3.2)."""
+    request = build_userinfo_request("https://id.example/me", "at", signed=signed)
+    assert request.headers["Accept"] == accept
+
+
+@pytest.mark.parametrize(
     "media_type", ["application/json", "application/json; charset=utf-8", "", "text/json"]
 )
 def test_userinfo(media_type: str) -> None:

@@ -144,3 +144,40 @@ def test_how_many() -> None:
     names = {pair.partition("=")[0] for pair in (cookies.header(f"{POD}/") or "").split("; ")}
     assert {"n0", "one_more"} < names
     assert "n1" not in names
+
+
+def test_a_value_with_an_equals_sign() -> None:
+    """The name ends at the first one (RFC 6265, section 5.2)."""
+    cookies = PodCookies("https://pod.example", clock=lambda: 0.0)
+    cookies.receive("https://pod.example/", ["a=b=c=="])
+    assert cookies.header("https://pod.example/") == "a=b=c=="
+    cookies.receive("https://pod.example/", ["a=d"])
+    assert cookies.header("https://pod.example/") == "a=d"
+
+
+def test_a_url_without_a_path() -> None:
+    """It asks for / (RFC 9110, section 4.2.3), where cookies of / go and no others."""
+    cookies = PodCookies("https://pod.example", clock=lambda: 0.0)
+    cookies.receive("https://pod.example/", ["a=1; path=/", "b=2; path=/below"])
+    assert cookies.header("https://pod.example") == "a=1"
+
+
+@pytest.mark.parametrize("zone", ["GMT", "+0000", "-0000", ""])
+def test_the_end_of_a_cookie(zone: str) -> None:
+    """Expires is in UTC (RFC 6265, section 5.1.1), in whatever zone the machine stands."""
+    end = f"Thu, 01 Jan 1970 00:01:00 {zone}".strip()
+    for now, kept in ((59.0, "a=1"), (60.0, None)):
+        cookies = PodCookies("https://pod.example", clock=lambda now=now: now)
+        cookies.receive("https://pod.example/", [f"a=1; expires={end}"])
+        assert cookies.header("https://pod.example/") == kept
+
+
+def test_the_end_in_another_zone() -> None:
+    """A zone that is said counts."""
+    cookies = PodCookies("https://pod.example", clock=lambda: 59.0)
+    ends = "Thu, 01 Jan 1970 02:01:00 +0200"
+    cookies.receive("https://pod.example/", [f"a=1; expires={ends}"])
+    assert cookies.header("https://pod.example/") == "a=1"
+    late = PodCookies("https://pod.example", clock=lambda: 61.0)
+    late.receive("https://pod.example/", [f"a=1; expires={ends}"])
+    assert late.header("https://pod.example/") is None

@@ -113,3 +113,9 @@ def test_agreed_algorithms(
     """
     metadata = replace(METADATA, id_token_signing_alg_values_supported=announced)
     assert agreed_algorithms(pinned, metadata) == agreed
+
+
+def test_a_stranger_may_have_sent_it() -> None:
+    """Unless it is said, a token is not from the provider's own hand."""
+    flow = verify_provider_jwt(build_jwt({}, of()), METADATA, algorithms=ALGORITHMS)
+    assert next(flow) == KeysWanted(JWKS, None, first_hand=False)

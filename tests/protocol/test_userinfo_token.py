@@ -103,3 +103,17 @@ def test_no_token(response: Response, kind: Any, code: str) -> None:
     assert read_userinfo_token(answer())
     with refusal(kind, code):
         read_userinfo_token(response)
+
+
+@pytest.mark.parametrize("leeway", [0.0, 60.0])
+def test_without_times(leeway: float) -> None:
+    """Where a token says nothing of times (Core, section 5.3.2, requires none), no clock counts."""
+    check_userinfo_token(
+        {name: value for name, value in GOOD.items() if name not in ("iat", "exp")},
+        header={"alg": "ES256"},
+        issuer="https://id.example",
+        client_id="app",
+        now=NOW,
+        trusted_audiences=(),
+        leeway=leeway,
+    )
